@@ -1,0 +1,121 @@
+"""The verbs that run a recipe: mine, compare, run, resume."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dna_ray.cli.options import HOW, KIND, KINDS, LAYERS, RUNNING, WHAT, options
+from dna_ray.cli.output import Output
+from dna_ray.cli.progress import Display
+from dna_ray.cli.root import cli
+from dna_ray.cli.verb import verb
+from dna_ray.recipe import Recipe, resolve, to_mapping, to_yaml
+
+
+@verb(cli, patient=True)
+@click.argument("network", required=False)
+@options((KIND, *WHAT, *HOW, *LAYERS, *RUNNING))
+def mine(output: Output, progress: Display, **given: Any) -> None:
+    """Mine NETWORK into DNA.
+
+    NETWORK is a hub name, a folder, a weights file, or sample:minilm.
+    The same command continues a run that was stopped.
+
+    \b
+    dna-ray mine sample:minilm --ratio 22
+    dna-ray mine ./my-bert --kind svd --bytes 4000000 --out my-bert-dna
+    """
+    _start("mine", output, progress, **given)
+
+
+@verb(cli, patient=True)
+@click.argument("network", required=False)
+@options((KINDS, *WHAT, *HOW, *LAYERS, *RUNNING))
+def compare(output: Output, progress: Display, **given: Any) -> None:
+    """Compare kinds of DNA at equal size.
+
+    Mines NETWORK into each, and puts their figures into one table beside the Gaussian reference.
+
+    \b
+    dna-ray compare sample:minilm --ratio 22
+    """
+    _start("compare", output, progress, **given)
+
+
+@verb(cli, patient=True)
+@click.argument("recipe", type=click.Path(dir_okay=False))
+@options((LAYERS[1], *RUNNING))
+def run(output: Output, progress: Display, recipe: str, **given: Any) -> None:
+    """Run a RECIPE, a YAML file.
+
+    It says verb, what and how; `mine --print-config` prints one."""
+    from dna_ray.recipe.file import verb_of
+
+    _start(verb_of(Path(recipe)), output, progress, recipe=recipe, **given)
+
+
+@verb(cli, patient=True)
+@click.argument("run")
+def resume(output: Output, progress: Display, run: str) -> None:
+    """Go on with RUN.
+
+    RUN is a folder, or the start of the name or id of one."""
+    from dna_ray.tracking.store import home
+    from dna_ray.verbs import runs
+
+    folder = runs.find(run, home=home())
+    recipe = runs.recorded_recipe(folder)
+    _work(replace(recipe, how=replace(recipe.how, run_dir=str(folder.path))), output, progress, fresh=False)
+
+
+def _start(
+    name: str,
+    output: Output,
+    progress: Display,
+    *,
+    recipe: str | None,
+    sets: tuple[str, ...],
+    fresh: bool,
+    dry_run: bool,
+    print_config: bool,
+    **flags: Any,
+) -> None:
+    resolved = resolve(name, recipe=Path(recipe) if recipe else None, environment=os.environ, sets=sets, flags=flags)
+    if print_config:
+        _print_config(resolved, output)
+    elif dry_run:
+        _plan(resolved, output, progress)
+    else:
+        _work(resolved, output, progress, fresh=fresh)
+
+
+def _print_config(recipe: Recipe, output: Output) -> None:
+    if output.as_json:
+        output.emit({"recipe": to_mapping(recipe)})
+    else:
+        click.echo(to_yaml(recipe), nl=False)
+
+
+def _plan(recipe: Recipe, output: Output, progress: Display) -> None:
+    if recipe.verb == "compare":
+        from dna_ray.verbs.compare import plan as plan_compare
+
+        output.show(plan_compare(recipe, progress=progress))
+    else:
+        from dna_ray.verbs.mine import plan as plan_mine
+
+        output.show(plan_mine(recipe, progress=progress))
+
+
+def _work(recipe: Recipe, output: Output, progress: Display, *, fresh: bool) -> None:
+    if recipe.verb == "compare":
+        from dna_ray.verbs.compare import compare as compare_verb
+
+        output.show(compare_verb(recipe, progress=progress, fresh=fresh))
+    else:
+        from dna_ray.verbs.mine import mine as mine_verb
+
+        output.show(mine_verb(recipe, progress=progress, fresh=fresh))

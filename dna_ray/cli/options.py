@@ -1,0 +1,118 @@
+"""Options that set a field of a recipe: each shows the dataclass's default, and has no value unless it is given."""
+
+import typing
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from dna_ray.mining.config import COORDINATES, DEFAULT_RATIO, GROUPS, KIND_NAMES, PRODUCT_DTYPES, MineConfig
+from dna_ray.recipe import CompareWhat, MineHow, MineWhat, default_of
+from dna_ray.tasks.config import TASK_NAMES
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+TYPES: dict[type, Any] = {int: click.INT, float: click.FLOAT, str: click.STRING}
+
+
+class Near(click.Choice[str]):
+    """A choice that suggests the nearest."""
+
+    def get_invalid_choice_message(self, value: str, ctx: click.Context | None) -> str:
+        from difflib import get_close_matches
+
+        near = get_close_matches(value, self.choices, n=1)
+        return f"{value!r} is not known; " + (
+            f"did you mean {near[0]!r}?" if near else f"choose {', '.join(self.choices)}"
+        )
+
+
+def field_option(
+    config: type, name: str, help: str, *, choices: Sequence[str] = (), default: str = ""
+) -> Callable[[Command], Command]:
+    """The option `--name` for a field of `config`.
+
+    Args:
+        default: What the help says of the default where the field's own says too little.
+    """
+    shown = default or str(default_of(config, name)).lower()
+    option = "--" + name.replace("_", "-")
+    said = f"{help}  [default: {shown}]"
+    if typing.get_type_hints(config)[name] is bool:
+        return click.option(f"{option}/--no-{name.replace('_', '-')}", name, default=None, help=said)
+    kind = Near(choices) if choices else TYPES[_plain_type(typing.get_type_hints(config)[name])]
+    return click.option(option, name, type=kind, default=None, help=said)
+
+
+def options(several: Iterable[Callable[[Command], Command]]) -> Callable[[Command], Command]:
+    """Several options as one decorator, in the order in which `--help` lists them."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(list(several)):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def _plain_type(hint: Any) -> type:
+    """int | None -> int."""
+    return next(each for each in (*typing.get_args(hint), hint) if each in TYPES)
+
+
+KIND = field_option(MineConfig, "kind", "How the DNA represents the weights.", choices=KIND_NAMES)
+
+KINDS = click.option(
+    "--kinds",
+    default=None,
+    help=f"Kinds of DNA to compare, with commas.  [default: {','.join(default_of(CompareWhat, 'kinds'))}]",
+)
+
+WHAT = (
+    field_option(MineConfig, "ratio", "Bytes of the fp32 weights / bytes of the file.", default=f"{DEFAULT_RATIO:g}"),
+    field_option(MineConfig, "bytes", "Bytes of the file, instead of a ratio.", default="by the ratio"),
+    field_option(MineConfig, "groups", "A function a layer and kind of tensor, or one for all.", choices=GROUPS),
+    field_option(MineConfig, "coordinates", "Trained places of rows and columns, or indices.", choices=COORDINATES),
+    field_option(MineConfig, "place_dim", "Dimensions of a trained place.", default="by the budget"),
+    field_option(
+        MineConfig, "place_bits", "Bits of a coordinate of a trained place, 1 to 8.", default="the smallest error"
+    ),
+    field_option(MineConfig, "hidden_dim", "Units in a hidden layer.", default="by the budget"),
+    field_option(MineConfig, "num_layers", "Hidden sine layers.", default="1 learned, 3 index"),
+    field_option(MineConfig, "omega", "Frequency scale of the sines, in radians."),
+    field_option(MineConfig, "epochs", "Passes over all weights; may be fractional."),
+    field_option(
+        MineConfig, "batch_size", "Points of each function in a step, over all workers.", default="by their size"
+    ),
+    field_option(MineConfig, "lr", "Peak learning rate."),
+    field_option(MineConfig, "clip_norm", "Largest norm of a step's gradient."),
+    field_option(MineConfig, "patience", "Epochs without improvement before training stops; 0 never stops."),
+    field_option(MineConfig, "dtype", "Of the products; auto is bfloat16 where fast.", choices=PRODUCT_DTYPES),
+    field_option(MineConfig, "seed", "Of every random number."),
+    field_option(MineWhat, "task", f"Judge of the result: {', '.join(TASK_NAMES)}, module:function, or none."),
+    field_option(MineWhat, "texts", "File with a text a line to judge on.", default="the sample's"),
+    field_option(MineWhat, "limit", "Texts or images to judge on."),
+)
+
+HOW = (
+    field_option(MineHow, "workers", "Training workers on Ray; 0 trains in this process."),
+    field_option(MineHow, "threads", "Threads of each worker."),
+    field_option(MineHow, "device", "auto, cpu, cuda, or what torch knows."),
+    field_option(MineHow, "address", "Ray cluster to run on.", default="a local one"),
+    field_option(MineHow, "elastic", "Go on with fewer workers when some are lost."),
+    field_option(MineHow, "compile", "Compile the training step."),
+    field_option(MineHow, "checkpoint_every", "Seconds between checkpoints."),
+    field_option(MineHow, "tracking", "URI of an MLflow server.", default="the database beside the runs"),
+    field_option(MineHow, "out", "Folder for the result.", default="in the run folder"),
+    field_option(MineHow, "run_dir", "Folder of this run.", default="runs/<verb>-<network>-<id>"),
+)
+
+LAYERS = (
+    click.option("--recipe", type=click.Path(dir_okay=False), help="YAML to start from; options win over it."),
+    click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Set a key of the recipe: what.ratio=44."),
+)
+
+RUNNING = (
+    click.option("--fresh", is_flag=True, help="Start over; what is there is set aside."),
+    click.option("--dry-run", is_flag=True, help="Only say what would be done, and what it takes."),
+    click.option("--print-config", is_flag=True, help="Only print the resolved recipe."),
+)

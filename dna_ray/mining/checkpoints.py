@@ -1,0 +1,119 @@
+"""Checkpoints of training: parameters, moments and progress, to resume from as if nothing had happened.
+
+A checkpoint is one safetensors file, `step-<number>.safetensors`, with its progress in the metadata. Step 0 is where
+training starts. A file with its final name is complete.
+"""
+
+import json
+import re
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from dna_ray.errors import ArtifactError
+from dna_ray.mining.durable import write_file
+from dna_ray.mining.fit import Functions, Training
+
+KEPT = 2  # the last ones: workers that resume agree on the newest that all of them see
+_NAME = re.compile(r"step-(\d{9})\.safetensors")
+
+
+def save_start(folder: Path, functions: Functions, *, plan: str) -> None:
+    """Writes checkpoint 0, without moments.
+
+    Args:
+        plan: What identifies the training; a checkpoint of another plan is not resumed from.
+    """
+    tensors = {f"functions.{name}": value for name, value in functions.state_dict().items()}
+    _write(folder, 0, tensors, {"plan": plan, "step": 0})
+
+
+def save_training(folder: Path, training: Training, *, plan: str, finished: bool = False) -> Path:
+    """Writes a checkpoint, then deletes all older ones but `KEPT` - 1 and the start."""
+    tensors = {f"functions.{name}": value for name, value in training.functions.state_dict().items()}
+    for i, state in training.optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{i}.{name}": value for name, value in state.items()}
+    progress = {
+        "plan": plan,
+        "step": training.step,
+        "smooth": training.smooth,
+        "best": training.best,
+        "best_step": training.best_step,
+        "finished": finished,
+    }
+    path = _write(folder, training.step, tensors, progress)
+    for step in saved_steps(folder)[:-KEPT]:
+        if step:
+            _path(folder, step).unlink(missing_ok=True)
+    return path
+
+
+def saved_steps(folder: Path) -> list[int]:
+    """Steps of which there is a checkpoint, in ascending order."""
+    found = [_NAME.fullmatch(path.name) for path in folder.glob("step-*.safetensors")]
+    return sorted(int(match[1]) for match in found if match)
+
+
+def resume(folder: Path, step: int, training: Training, *, plan: str) -> bool:
+    """Puts `training` where checkpoint `step` left it; returns whether it was the end of training.
+
+    Raises:
+        ArtifactError: The checkpoint is damaged, or belongs to another plan.
+    """
+    path = _path(folder, step)
+    tensors, progress = _read(path)
+    if progress.get("plan") != plan:
+        raise ArtifactError(f"{path}: belongs to another plan; start over with --fresh")
+    try:
+        training.functions.load_state_dict(_part(tensors, "functions."))
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, value in _part(tensors, "optimizer.").items():
+            i, key = name.split(".", 1)
+            moments.setdefault(int(i), {})[key] = value
+        training.optimizer.load_state_dict({**training.optimizer.state_dict(), "state": moments})
+        training.step = int(progress["step"])
+        training.smooth = float(progress.get("smooth", training.smooth))
+        training.best = float(progress.get("best", training.best))
+        training.best_step = int(progress.get("best_step", 0))
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise ArtifactError(f"{path}: does not fit the functions ({error}); start over with --fresh") from error
+    return bool(progress.get("finished"))
+
+
+def functions_state(folder: Path, step: int) -> dict[str, Tensor]:
+    """State dict of the functions at checkpoint `step`."""
+    return _part(_read(_path(folder, step))[0], "functions.")
+
+
+def is_finished(folder: Path, step: int) -> bool:
+    """Whether checkpoint `step` is the end of training."""
+    return bool(_read(_path(folder, step))[1].get("finished"))
+
+
+def _path(folder: Path, step: int) -> Path:
+    return folder / f"step-{step:09d}.safetensors"
+
+
+def _write(folder: Path, step: int, tensors: dict[str, Tensor], progress: dict[str, object]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = _path(folder, step)
+    data = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    write_file(path, [save(data, metadata={"progress": json.dumps(progress)})])
+    return path
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            progress = json.loads((file.metadata() or {})["progress"])
+            return {name: file.get_tensor(name) for name in file.keys()}, progress  # noqa: SIM118
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise ArtifactError(
+            f"{path}: not a checkpoint, or a damaged one ({error}); delete it, and run again"
+        ) from error
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,88 @@
+"""How a network is mined, as data. Imports no torch: the command line shows its defaults from here."""
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from dna_ray.errors import RecipeError
+
+KIND_NAMES = ("spectral", "hierarchical", "adaptive", "svd", "verbatim")
+SINE_KINDS = ("spectral", "hierarchical", "adaptive")
+GROUPS = ("many", "one")
+COORDINATES = ("learned", "index")
+PRODUCT_DTYPES = ("auto", "float32", "bfloat16")
+DEFAULT_RATIO = 22.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MineConfig:
+    """What is mined and how; it decides the bytes of the DNA.
+
+    Attributes:
+        kind: How the DNA represents the weights, one of `KIND_NAMES`.
+        ratio: Bytes of the fp32 weights / bytes of the file. None, without `bytes` too: 22, or no budget (verbatim).
+        bytes: Size of the file in bytes; instead of `ratio`.
+        groups: `many`: a function for each layer and kind of tensor, or for each kind where those would take more than
+            a twentieth of the file; `one`: a single function for everything.
+        coordinates: `learned`: every row and column has a place that is trained; `index`: (row, col, layer, kind).
+        place_dim: Dimensions of a learned place; None: as many as the budget allows.
+        place_bits: Bits of a learned coordinate in the file, 1 to 8; None: what promises the smallest error.
+        hidden_dim: Units in a hidden layer of each band; None: as many as the budget allows.
+        num_layers: Hidden sine layers, at least 1; None: 1 over learned places, 3 over index coordinates.
+        omega: Frequency scale of the sines, in radians per unit of pre-activation.
+        epochs: Passes over all weights; may be fractional.
+        batch_size: Points of each function in a step, over all workers; None: chosen by the size of the functions.
+        lr: Peak learning rate of Adam.
+        clip_norm: Largest norm of a step's gradient.
+        patience: Epochs without improvement of the loss before training stops early; 0 never stops.
+        dtype: Of the products: `auto` (bfloat16 where the device is fast at it), `float32`, `bfloat16`.
+        seed: Of every random number.
+    """
+
+    kind: str = "hierarchical"
+    ratio: float | None = None
+    bytes: int | None = None
+    groups: str = "many"
+    coordinates: str = "learned"
+    place_dim: int | None = None
+    place_bits: int | None = None
+    hidden_dim: int | None = None
+    num_layers: int | None = None
+    omega: float = 30.0
+    epochs: float = 8.0
+    batch_size: int | None = None
+    lr: float = 2e-3
+    clip_norm: float = 1.0
+    patience: float = 0.0
+    dtype: str = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_choice("kind", self.kind, KIND_NAMES)
+        _check_choice("groups", self.groups, GROUPS)
+        _check_choice("coordinates", self.coordinates, COORDINATES)
+        _check_choice("dtype", self.dtype, PRODUCT_DTYPES)
+        if self.ratio is not None and self.bytes is not None:
+            raise RecipeError(
+                f"ratio and bytes exclude each other, got {self.ratio} and {self.bytes}; give one of them"
+            )
+        for name in ("ratio", "bytes", "omega", "epochs", "lr", "clip_norm"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise RecipeError(f"{name} must be more than 0, got {value}")
+        for name in ("place_dim", "hidden_dim", "num_layers", "batch_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise RecipeError(f"{name} must be at least 1, got {value}")
+        if self.place_bits is not None and not 1 <= self.place_bits <= 8:
+            raise RecipeError(f"place_bits must be 1 to 8, got {self.place_bits}")
+        if not self.patience >= 0:
+            raise RecipeError(f"patience must be at least 0 epochs, got {self.patience}")
+        if not 0 <= self.seed < 2**63:
+            raise RecipeError(f"seed must be a whole number from 0 to 2^63 - 1, got {self.seed}")
+
+
+def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        near = get_close_matches(value, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(known)}"
+        raise RecipeError(f"{name} {value!r} is not known; {hint}")

@@ -1,0 +1,111 @@
+"""Where a weight is: coordinates from indices alone, or places that are learned.
+
+Both turn (tensor, row, column) into what a row and what a column brings to a sine network; nothing is kept per weight.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import accumulate
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from dna_ray.networks import KINDS, Anatomy
+
+
+class IndexCoordinates(nn.Module):
+    """(row, col, layer, kind), each in [-1, 1], computed from indices: distinct for distinct weights.
+
+    A row brings (row, layer, kind), a column (col). Several tensors of one kind in one layer share that layer's cell.
+    """
+
+    row_axes, col_axes = 3, 1
+    layer_kind: Tensor
+    extent: Tensor
+
+    def __init__(self, anatomy: Anatomy) -> None:
+        super().__init__()
+        infos = anatomy.matrices
+        seen: Counter[tuple[str, int]] = Counter()
+        place = []
+        for info in infos:
+            place.append(seen[info.kind, info.layer])
+            seen[info.kind, info.layer] += 1
+        share = max(seen.values())
+        layer = [
+            _unit((info.layer + 1) * share + i, (anatomy.layers + 1) * share)
+            for info, i in zip(infos, place, strict=True)
+        ]
+        kind = [_unit(KINDS.index(info.kind), len(KINDS)) for info in infos]
+        self.register_buffer("layer_kind", torch.tensor([layer, kind]).T.contiguous(), persistent=False)
+        extent = torch.tensor([info.matrix_shape for info in infos], dtype=torch.float32)
+        self.register_buffer("extent", extent, persistent=False)
+
+    def forward(
+        self, tensor: Int[Tensor, "g n"], row: Int[Tensor, "g n r"], col: Int[Tensor, "g n c"]
+    ) -> tuple[Float[Tensor, "g n r 3"], Float[Tensor, "g n c 1"]]:
+        rows, cols = self.extent[tensor].unbind(-1)
+        place = (2 * row + 1) / rows.unsqueeze(-1) - 1
+        fixed = self.layer_kind[tensor].unsqueeze(2).expand(-1, -1, row.shape[2], -1)
+        return torch.cat([place.unsqueeze(-1), fixed], -1), ((2 * col + 1) / cols.unsqueeze(-1) - 1).unsqueeze(-1)
+
+
+class LearnedPlaces(nn.Module):
+    """Every row and every column of a tensor has a place in `dim` dimensions, trained with the function.
+
+    A place is kept in units of its tensor's scale, and is rounded to `bits` bits wherever it is used, so that training
+    sees what the file will hold (straight-through estimator: Bengio, Leonard, Courville 2013). A tensor uses its first
+    `dims[t]` dimensions; the scale of the others is zero.
+    """
+
+    row_base: Tensor
+    col_base: Tensor
+    row_scale: Tensor
+    col_scale: Tensor
+
+    def __init__(self, anatomy: Anatomy, *, dim: int, bits: int) -> None:
+        super().__init__()
+        shapes = [info.matrix_shape for info in anatomy.matrices]
+        self.row_axes = self.col_axes = dim
+        self.bits = bits
+        self.rows = nn.Parameter(torch.zeros(sum(r for r, _ in shapes), dim))
+        self.cols = nn.Parameter(torch.zeros(sum(c for _, c in shapes), dim))
+        self.register_buffer("row_base", torch.tensor(_starts([r for r, _ in shapes])), persistent=False)
+        self.register_buffer("col_base", torch.tensor(_starts([c for _, c in shapes])), persistent=False)
+        self.register_buffer("row_scale", torch.zeros(len(shapes), dim))
+        self.register_buffer("col_scale", torch.zeros(len(shapes), dim))
+
+    def forward(
+        self, tensor: Int[Tensor, "g n"], row: Int[Tensor, "g n r"], col: Int[Tensor, "g n c"]
+    ) -> tuple[Float[Tensor, "g n r d"], Float[Tensor, "g n c d"]]:
+        rows = nn.functional.embedding(self.row_base[tensor].unsqueeze(-1) + row, self.rows)
+        cols = nn.functional.embedding(self.col_base[tensor].unsqueeze(-1) + col, self.cols)
+        row_scale, col_scale = self.row_scale[tensor].unsqueeze(2), self.col_scale[tensor].unsqueeze(2)
+        return _rounded(rows, self.bits) * row_scale, _rounded(cols, self.bits) * col_scale
+
+
+def to_levels(places: Tensor, bits: int) -> Tensor:
+    """The level of each place in [-1, 1], 0 to 2**bits - 1; places beyond go to the outermost level."""
+    half = 2 ** (bits - 1)
+    return ((places * half).floor() + half).clamp_(0, 2 * half - 1)
+
+
+def from_levels(levels: Tensor, bits: int) -> Tensor:
+    """The place in the middle of each level."""
+    half = 2 ** (bits - 1)
+    return (levels - half + 0.5) / half
+
+
+def _rounded(places: Tensor, bits: int) -> Tensor:
+    """Rounds, and passes the gradient on as it is."""
+    return places + (from_levels(to_levels(places.detach(), bits), bits) - places.detach())
+
+
+def _unit(index: int, count: int) -> float:
+    """The middle of cell `index` of `count` equal cells of [-1, 1]."""
+    return (2 * index + 1) / count - 1
+
+
+def _starts(lengths: Sequence[int]) -> list[int]:
+    return [0, *accumulate(lengths)][:-1]

@@ -1,0 +1,231 @@
+"""Trains sine functions on a shard of the field: a generator, so that the caller reports, saves or stops."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from math import cos, isfinite, pi, sqrt
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from dna_ray.errors import DnaRayError
+from dna_ray.mining.blocks import Block, BlockSampler
+from dna_ray.mining.siren import Precision
+
+WARM_UP = 0.02  # share of the steps in which the learning rate rises
+
+
+class DivergedError(DnaRayError):
+    """Training produced a loss that is not finite; the last checkpoint is good."""
+
+    exit_code = 4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Schedule:
+    """How long training goes on, and how fast.
+
+    Attributes:
+        steps: Steps in all.
+        side: Rows and columns of a block.
+        blocks: Blocks of each function in a step, over all workers.
+        lr: Peak learning rate of Adam.
+        clip_norm: Largest norm of the gradient.
+        patience: Steps without a better smoothed loss before training stops early; 0 never stops.
+        seed: Of the blocks drawn.
+    """
+
+    steps: int
+    side: int
+    blocks: int
+    lr: float
+    clip_norm: float
+    patience: int
+    seed: int
+
+    def rate(self, step: int) -> float:
+        """Learning rate of `step` (from 1): a linear rise, then a cosine down to a hundredth."""
+        rise = max(1, round(WARM_UP * self.steps))
+        if step <= rise:
+            return self.lr * step / rise
+        done = (step - rise) / max(1, self.steps - rise)
+        return self.lr * (0.01 + 0.99 * (1 + cos(pi * done)) / 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a step did.
+
+    Attributes:
+        number: From 1.
+        loss: 1 - R2 on the points it saw, on all workers.
+        lr: Its learning rate.
+        points: How many points it saw, on all workers.
+        last: Training ends here.
+        stopped: Someone asked to stop, and this step was finished first.
+    """
+
+    number: int
+    loss: float
+    lr: float
+    points: int
+    last: bool = False
+    stopped: bool = False
+
+
+class Team(Protocol):
+    """The workers that train together."""
+
+    rank: int
+    size: int
+
+    def add(self, tensors: list[Tensor]) -> None:
+        """Replaces each tensor by its sum over all workers, in place."""
+
+    def agree(self, number: int) -> int:
+        """The smallest of all workers' numbers."""
+
+
+class Alone:
+    """A team of one: this process."""
+
+    rank, size = 0, 1
+
+    def add(self, tensors: list[Tensor]) -> None:
+        pass
+
+    def agree(self, number: int) -> int:
+        return number
+
+
+ALONE = Alone()
+
+
+class Functions(nn.Module):
+    """Coordinates and the functions over them: everything that is trained."""
+
+    def __init__(self, coordinates: nn.Module, network: nn.Module, precision: Precision) -> None:
+        super().__init__()
+        self.coordinates = coordinates
+        self.network = network
+        self.precision = precision
+
+    def forward(self, tensor: Tensor, row: Tensor, col: Tensor) -> Tensor:
+        """Normalised weights of blocks: [g, n], [g, n, r], [g, n, c] -> [g, n, r, c]."""
+        rows, cols = self.coordinates(tensor, row, col)
+        return self.network(rows, cols, self.precision)
+
+
+@dataclass(slots=True)
+class Training:
+    """What a checkpoint holds, beside the number of the step.
+
+    Attributes:
+        functions: Their parameters are trained in place.
+        optimizer: Its moments.
+        step: Steps done.
+        smooth: Smoothed loss.
+        best: The best smoothed loss so far, and `best_step`, when it was reached.
+    """
+
+    functions: Functions
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+    smooth: float = float("nan")
+    best: float = float("inf")
+    best_step: int = 0
+
+
+def prepare(functions: Functions) -> Training:
+    """Training at step 0. Weights inside a sine learn slower by omega, as they are multiplied by it."""
+    slow = [(p, 1 / band.shape.omega) for band in functions.network.bands for p in band.inside()]  # type: ignore
+    scaled = {id(p) for p, _ in slow}
+    groups = [{"params": [p for p in functions.parameters() if id(p) not in scaled], "scale": 1.0}]
+    groups += [{"params": [p], "scale": scale} for p, scale in slow]
+    return Training(functions, torch.optim.Adam(groups, lr=0.0, betas=(0.9, 0.99), fused=True))
+
+
+def loss_of(functions: Functions, block: Block) -> Tensor:
+    """This worker's part of 1 - R2 on `block`; summed over workers it is the loss."""
+    error = functions(block.tensor, block.row, block.col) - block.target
+    return (error.square().mean((2, 3)) * block.weight).sum()
+
+
+def fit(
+    training: Training,
+    sampler: BlockSampler,
+    schedule: Schedule,
+    *,
+    team: Team = ALONE,
+    stopping: Callable[[], bool] = lambda: False,
+) -> Iterator[Step]:
+    """Trains from where `training` stands to the end of `schedule`, and yields after every step.
+
+    Blocks of step s on worker r are drawn from a generator seeded by (seed, s, r): a resumed run sees what an
+    undisturbed one would have seen.
+
+    Raises:
+        DivergedError: The loss is not finite; says at which step and on which shard.
+    """
+    parameters = list(training.functions.parameters())
+    generator = torch.Generator()
+    while training.step < schedule.steps:
+        step = training.step + 1
+        generator.manual_seed(_seed(schedule.seed, step, team.rank))
+        block = sampler.sample(generator)
+        loss = loss_of(training.functions, block)
+        loss.backward()
+        total, stopped = _combine(parameters, loss.detach(), team, step, stopping())
+        torch.nn.utils.clip_grad_norm_(parameters, schedule.clip_norm)
+        rate = schedule.rate(step)
+        for group in training.optimizer.param_groups:
+            group["lr"] = rate * group["scale"]
+        training.optimizer.step()
+        training.optimizer.zero_grad()
+        _note(training, step, total)
+        stale = schedule.patience and step - training.best_step >= schedule.patience
+        last = step == schedule.steps or bool(stale)
+        yield Step(step, total, rate, block.target.numel() * team.size, last, stopped and not last)
+        if last or stopped:
+            return
+
+
+def blocks_and_side(batch_size: int) -> tuple[int, int]:
+    """Blocks of how many rows and columns make up `batch_size` points: at least four of them, where that is possible."""
+    side = 1 << max(0, int(sqrt(max(1, batch_size // 4))).bit_length() - 1)
+    side = min(side, 64)
+    return max(1, round(batch_size / side**2)), side
+
+
+def _combine(parameters: list[nn.Parameter], loss: Tensor, team: Team, step: int, stop: bool) -> tuple[float, bool]:
+    """Sums gradients and losses over the team; checks that every worker's loss is finite, and whether any stops."""
+    bad = torch.zeros(team.size, device=loss.device)
+    bad[team.rank] = 0.0 if isfinite(loss.item()) else 1.0
+    figures = torch.cat([loss.reshape(1).float(), bad.new_tensor([float(stop)]), bad])
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    team.add([figures, *[parameter.grad for parameter in parameters if parameter.grad is not None]])
+    shards = figures[2:].nonzero().flatten().tolist()
+    if shards:
+        raise DivergedError(
+            f"step {step}: the loss on shard {shards[0]} of {team.size} is not finite; "
+            "the last checkpoint is kept: run again with a smaller --lr or --omega"
+        )
+    return figures[0].item(), bool(figures[1].item())
+
+
+def _note(training: Training, step: int, loss: float) -> None:
+    """Smooths the loss over about 20 steps, and remembers when it was best."""
+    training.step = step
+    training.smooth = loss if not isfinite(training.smooth) else 0.95 * training.smooth + 0.05 * loss
+    if training.smooth < training.best * (1 - 1e-4):
+        training.best, training.best_step = training.smooth, step
+
+
+def _seed(seed: int, step: int, rank: int) -> int:
+    """Distinct for distinct steps and ranks (splitmix64)."""
+    x = (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + rank * 0x94D049BB133111EB) & (2**64 - 1)
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & (2**64 - 1)
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & (2**64 - 1)
+    return (x ^ (x >> 31)) & (2**63 - 1)

@@ -1,0 +1,180 @@
+"""The three sine networks: sets of SIRENs, one a group of tensors, evaluated together.
+
+A SIREN [1] maps a coordinate to a weight through layers `sin(omega * (W x + b))`. Here a coordinate is a pair (row
+place, column place), and points come in blocks: every row of a block with every column of it. So the first layer is
+computed for rows and for columns, and only then for points (see `sine`).
+
+[1] Sitzmann, Martel, Bergman, Lindell, Wetzstein. Implicit neural representations with periodic activation functions.
+    NeurIPS 2020. Section 3.2 gives the initialisation.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from dna_ray.mining.sine import EAGER, Kernels, bilinear_sine, outer_sine, sine
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SirenShape:
+    """Shape of a set of SIRENs.
+
+    Attributes:
+        groups: Number of functions.
+        row_axes: Coordinates of a row.
+        col_axes: Coordinates of a column.
+        widths: Units of each hidden layer, first to last.
+        omega: Frequency scale of the sines, in radians per unit of pre-activation. [1] uses 30.
+        first_axis: Where the coordinates that these functions read begin, of rows and of columns alike.
+    """
+
+    groups: int
+    row_axes: int
+    col_axes: int
+    widths: tuple[int, ...]
+    omega: float
+    first_axis: int = 0
+
+    @property
+    def parameters(self) -> int:
+        """Parameters of one function."""
+        inputs = [self.row_axes + self.col_axes, *self.widths]
+        return sum((n + 1) * m for n, m in zip(inputs, [*self.widths, 1], strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """How products are computed: their dtype, and the pointwise kernels."""
+
+    dtype: torch.dtype = torch.float32
+    kernels: Kernels = EAGER
+
+
+class SirenSet(nn.Module):
+    """`groups` SIRENs of one shape, as batched products. Their results are sums over the last layer's sines."""
+
+    def __init__(self, shape: SirenShape, *, generator: torch.Generator) -> None:
+        super().__init__()
+        self.shape = shape
+        g, h = shape.groups, shape.widths[0]
+        axes = shape.row_axes + shape.col_axes
+        bounds = [1 / axes] + [sqrt(6 / width) / shape.omega for width in shape.widths]
+        self.row_weight = _uniform((g, h, shape.row_axes), bounds[0], generator)
+        self.col_weight = _uniform((g, h, shape.col_axes), bounds[0], generator)
+        self.bias = _uniform((g, h), bounds[0], generator)
+        pairs = list(zip(shape.widths, shape.widths[1:], bounds[1:], strict=False))
+        self.hidden_weight = nn.ParameterList([_uniform((g, m, n), b, generator) for n, m, b in pairs])
+        self.hidden_bias = nn.ParameterList([_uniform((g, m), b, generator) for _, m, b in pairs])
+        self.out_weight = _uniform((g, shape.widths[-1]), bounds[-1], generator)
+        self.out_bias = nn.Parameter(torch.zeros(g))
+
+    def forward(
+        self, rows: Float[Tensor, "g n r a"], cols: Float[Tensor, "g n c b"], precision: Precision
+    ) -> Float[Tensor, "g n r c"]:
+        first, shape = self.shape.first_axis, self.shape
+        rows, cols = rows[..., first : first + shape.row_axes], cols[..., first : first + shape.col_axes]
+        g, n, r, _ = rows.shape
+        c = cols.shape[2]
+        row_angle = self._angle(rows, self.row_weight, self.bias)
+        col_angle = self._angle(cols, self.col_weight, None)
+        if not self.hidden_weight:
+            weight = self.out_weight.repeat_interleave(n, 0)
+            value = bilinear_sine(row_angle, col_angle, weight, dtype=precision.dtype).view(g, n, r, c)
+        else:
+            x = outer_sine(row_angle, col_angle, dtype=precision.dtype, kernels=precision.kernels).view(
+                g, n * r * c, -1
+            )
+            value = self._deeper(x, precision).view(g, n, r, c)
+        return value.float() + self.out_bias.view(g, 1, 1, 1)
+
+    def inside(self) -> list[nn.Parameter]:
+        """The parameters inside the sines, which omega multiplies."""
+        return [self.row_weight, self.col_weight, self.bias, *self.hidden_weight, *self.hidden_bias]
+
+    def _angle(self, places: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """omega (W x + b) of every row or column: [g, n, k, a] -> [g * n, k, h], in full precision."""
+        g, n, k, _ = places.shape
+        scaled = (self.shape.omega * weight).transpose(1, 2)
+        flat = places.reshape(g, n * k, -1)
+        angle = flat @ scaled if bias is None else torch.baddbmm(self.shape.omega * bias.unsqueeze(1), flat, scaled)
+        return angle.view(g * n, k, -1)
+
+    def _deeper(self, x: Tensor, precision: Precision) -> Tensor:
+        """The layers after the first: [g, points, h] -> [g, points, 1]."""
+        omega, dtype = self.shape.omega, precision.dtype
+        for weight, bias in zip(self.hidden_weight, self.hidden_bias, strict=True):
+            scaled = (omega * weight).to(dtype).transpose(1, 2)
+            x = sine(torch.baddbmm((omega * bias).to(dtype).unsqueeze(1), x, scaled), precision.kernels)
+        return x @ self.out_weight.to(dtype).unsqueeze(2)
+
+
+class SpectralDNA(nn.Module):
+    """One SIREN a group."""
+
+    def __init__(self, shapes: Sequence[SirenShape], *, generator: torch.Generator) -> None:
+        super().__init__()
+        (shape,) = shapes
+        self.bands = nn.ModuleList([SirenSet(shape, generator=generator)])
+
+    def forward(self, rows: Tensor, cols: Tensor, precision: Precision) -> Tensor:
+        return self.bands[0](rows, cols, precision)
+
+
+class HierarchicalDNA(nn.Module):
+    """Three SIRENs a group, low, mid and high omega, whose results add up, coarse to fine.
+
+    Over learned places each reads dimensions of its own: the leading ones, which hold the coarse structure, go to the
+    low band. So three bands cost a third of one that reads everything.
+    """
+
+    def __init__(self, shapes: Sequence[SirenShape], *, generator: torch.Generator) -> None:
+        super().__init__()
+        low, mid, high = (SirenSet(shape, generator=generator) for shape in shapes)
+        self.bands = nn.ModuleList([low, mid, high])
+
+    def forward(self, rows: Tensor, cols: Tensor, precision: Precision) -> Tensor:
+        low, mid, high = self.bands
+        return low(rows, cols, precision) + mid(rows, cols, precision) + high(rows, cols, precision)
+
+
+class AdaptiveDNA(nn.Module):
+    """One SIREN a group whose frequency is a learned function of the place.
+
+    The angle that a row adds is `omega * (f(row) W row + b)` with `f(row) = exp(a . row)`, and likewise for columns;
+    f starts at 1, where it is a plain SIREN. The factors of row and column stay apart, so blocks stay cheap.
+    """
+
+    def __init__(self, shapes: Sequence[SirenShape], *, generator: torch.Generator) -> None:
+        super().__init__()
+        (shape,) = shapes
+        self.bands = nn.ModuleList([SirenSet(shape, generator=generator)])
+        self.row_frequency = nn.Parameter(torch.zeros(shape.groups, shape.row_axes))
+        self.col_frequency = nn.Parameter(torch.zeros(shape.groups, shape.col_axes))
+
+    def forward(self, rows: Tensor, cols: Tensor, precision: Precision) -> Tensor:
+        return self.bands[0](
+            rows * _frequency(rows, self.row_frequency), cols * _frequency(cols, self.col_frequency), precision
+        )
+
+
+NETWORKS: dict[str, type[SpectralDNA] | type[HierarchicalDNA] | type[AdaptiveDNA]] = {
+    "spectral": SpectralDNA,
+    "hierarchical": HierarchicalDNA,
+    "adaptive": AdaptiveDNA,
+}
+
+# omega of each band, relative to the one that was asked for
+BANDS: dict[str, tuple[float, ...]] = {"spectral": (1.0,), "hierarchical": (0.1, 0.3, 1.0), "adaptive": (1.0,)}
+
+
+def _frequency(places: Float[Tensor, "g n k a"], slope: Float[Tensor, "g a"]) -> Float[Tensor, "g n k 1"]:
+    """Local frequency, between 1/e and e, so that a step of training cannot run away with it."""
+    return torch.exp(torch.tanh(torch.einsum("gnka,ga->gnk", places, slope))).unsqueeze(-1)
+
+
+def _uniform(shape: tuple[int, ...], bound: float, generator: torch.Generator) -> nn.Parameter:
+    return nn.Parameter(torch.empty(shape).uniform_(-bound, bound, generator=generator))

@@ -1,0 +1,25 @@
+"""Where networks come from, and what their tensors are."""
+
+from dna_ray.networks.anatomy import FAMILIES, anatomy_of
+from dna_ray.networks.build import build, tokenizer
+from dna_ray.networks.fingerprint import fingerprint_of
+from dna_ray.networks.load import from_state_dict, load
+from dna_ray.networks.network import DTYPE_NAMES, DTYPES, KINDS, Anatomy, Network, TensorInfo
+from dna_ray.networks.save import save
+
+__all__ = [
+    "DTYPES",
+    "DTYPE_NAMES",
+    "FAMILIES",
+    "KINDS",
+    "Anatomy",
+    "Network",
+    "TensorInfo",
+    "anatomy_of",
+    "build",
+    "fingerprint_of",
+    "from_state_dict",
+    "load",
+    "save",
+    "tokenizer",
+]

@@ -1,0 +1,165 @@
+"""The recipes: what is asked of a verb, and how it is executed. Imports no torch, no yaml and no pydantic."""
+
+import hashlib
+import json
+import typing
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, ClassVar
+
+from dna_ray.errors import RecipeError
+from dna_ray.mining.config import SINE_KINDS, MineConfig
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MineHow:
+    """How a run is executed; none of it belongs to the run's identity.
+
+    Attributes:
+        workers: Training workers on Ray; 0 trains in this process, without Ray.
+        threads: Threads of each worker.
+        device: `auto`, `cpu`, `cuda`, or another name that torch knows.
+        address: Address of a running Ray cluster; None starts one on this machine.
+        tracking: URI of an MLflow tracking server; None: the database beside the runs.
+        home: Folder that holds the runs.
+        run_dir: Folder of this run; None: named in `home` after verb, network and identity.
+        out: Folder that receives the result; None: inside the run's folder.
+        checkpoint_every: Seconds between checkpoints.
+        compile: Compile the training step with `torch.compile`.
+        elastic: Go on with fewer workers when some are lost. The bytes of the result then depend on it.
+    """
+
+    workers: int = 2
+    threads: int = 1
+    device: str = "auto"
+    address: str | None = None
+    tracking: str | None = None
+    home: str = "runs"
+    run_dir: str | None = None
+    out: str | None = None
+    checkpoint_every: float = 30.0
+    compile: bool = False
+    elastic: bool = False
+
+    def __post_init__(self) -> None:
+        if self.workers < 0:
+            raise RecipeError(f"workers must be at least 0, got {self.workers}")
+        if self.threads < 1:
+            raise RecipeError(f"threads must be at least 1, got {self.threads}")
+        if not self.checkpoint_every > 0:
+            raise RecipeError(f"checkpoint_every must be more than 0 seconds, got {self.checkpoint_every}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MineWhat:
+    """What is mined. In YAML the fields of `config` stand beside the others.
+
+    Attributes:
+        network: Hub name, folder, weights file, or `sample:NAME`.
+        config: How it becomes DNA.
+        task: What the rebuilt network is judged on; `auto` picks by the network, None judges nothing.
+        texts: File with a text a line for the task; None: the sample's texts.
+        limit: Texts or images that the task uses.
+    """
+
+    omitted: ClassVar[frozenset[str]] = frozenset()
+
+    network: str
+    config: MineConfig = field(default_factory=MineConfig)
+    task: str | None = "auto"
+    texts: str | None = None
+    limit: int = 1000
+
+    def __post_init__(self) -> None:
+        if not self.network.strip():
+            raise RecipeError("network must name a network, got an empty text")
+        if self.limit < 2:
+            raise RecipeError(f"limit must be at least 2, got {self.limit}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CompareWhat:
+    """What is compared: several kinds of DNA of one network at equal bytes; otherwise as in `MineWhat`.
+
+    Attributes:
+        kinds: Kinds of DNA, each mined with `config` in which its kind takes the place of `config.kind`.
+    """
+
+    omitted: ClassVar[frozenset[str]] = frozenset({"kind"})
+
+    network: str
+    kinds: tuple[str, ...] = (*SINE_KINDS, "svd")
+    config: MineConfig = field(default_factory=MineConfig)
+    task: str | None = "auto"
+    texts: str | None = None
+    limit: int = 1000
+
+    def __post_init__(self) -> None:
+        MineWhat(network=self.network, limit=self.limit)
+        if len(set(self.kinds)) != len(self.kinds) or not self.kinds:
+            raise RecipeError(f"kinds must be one or more different kinds of DNA, got {list(self.kinds)}")
+        for kind in self.kinds:
+            MineConfig(kind=kind)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MineRecipe:
+    verb: ClassVar[str] = "mine"
+
+    what: MineWhat
+    how: MineHow = field(default_factory=MineHow)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CompareRecipe:
+    verb: ClassVar[str] = "compare"
+
+    what: CompareWhat
+    how: MineHow = field(default_factory=MineHow)
+
+
+Recipe = MineRecipe | CompareRecipe
+RECIPES: dict[str, type[MineRecipe] | type[CompareRecipe]] = {"mine": MineRecipe, "compare": CompareRecipe}
+
+
+def to_mapping(recipe: Recipe) -> dict[str, Any]:
+    """`verb`, `what` and `how` as YAML and JSON hold them, every field included."""
+    what = asdict(recipe.what)
+    config = {key: value for key, value in what.pop("config").items() if key not in recipe.what.omitted}
+    what = {key: list(value) if isinstance(value, tuple) else value for key, value in what.items()}
+    network = what.pop("network")
+    return {"verb": recipe.verb, "what": {"network": network, **config, **what}, "how": asdict(recipe.how)}
+
+
+def identity(recipe: Recipe, fingerprint: str) -> str:
+    """Names what a run computes: sha256, in hex, of its `what` part and of the data that this part points to.
+
+    The network and the texts count by content, so a file that moved continues its run, and one that changed does not.
+
+    Raises:
+        RecipeError: The file of texts cannot be read.
+    """
+    what = to_mapping(recipe)["what"] | {"network": fingerprint}
+    if recipe.what.texts is not None:
+        try:
+            what["texts"] = hashlib.sha256(Path(recipe.what.texts).read_bytes()).hexdigest()
+        except OSError as error:
+            raise RecipeError(
+                f"{recipe.what.texts}: cannot read the texts ({error.strerror}); check the path"
+            ) from error
+    text = json.dumps({"format": 1, "verb": recipe.verb, "what": what}, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def keys(verb: str) -> dict[str, str]:
+    """Every key of a recipe -> the part that it stands in: `what` or `how`."""
+    what = typing.get_type_hints(RECIPES[verb])["what"]
+    config = [f.name for f in fields(MineConfig) if f.name not in what.omitted]
+    own = [f.name for f in fields(what) if f.name != "config"]
+    return dict.fromkeys([*own, *config], "what") | {f.name: "how" for f in fields(MineHow)}
+
+
+def default_of(config: type, name: str) -> Any:
+    """The default of a field of a config dataclass, for the help of the option that sets it."""
+    found = next(f for f in fields(config) if f.name == name)
+    return found.default_factory() if found.default_factory is not MISSING else found.default

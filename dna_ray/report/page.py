@@ -1,0 +1,122 @@
+"""Writes what was found as markdown: `report.md` with its figures in a run folder, and the model card of a DNA."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+from dna_ray import __version__
+from dna_ray.mining.durable import write_file
+from dna_ray.mining.fidelity import gap_db
+from dna_ray.report import words
+from dna_ray.report.canvas import png
+from dna_ray.report.figures import FIGURES, comparison
+from dna_ray.report.findings import Compared, Findings, best_first, first_metrics, score_json, score_metrics
+
+PAGE = "report.md"
+
+
+def write_page(folder: Path, findings: Findings) -> Path:
+    """Writes `report.md` and `figures/*.png` into `folder`; each file appears whole or not at all.
+
+    Figures of an earlier page that are not drawn this time are removed.
+
+    Raises:
+        SpaceError: No space left.
+    """
+    captions: dict[str, str] = {}
+    for name, plot in FIGURES.items():
+        path = folder / "figures" / f"{name}.png"
+        figure = plot.draw(findings)
+        if figure is None:
+            path.unlink(missing_ok=True)
+            continue
+        write_file(path, [png(figure)])
+        captions[name] = plot.caption
+    write_file(folder / PAGE, [page(findings, captions).encode()])
+    return folder / PAGE
+
+
+def page(findings: Findings, captions: Mapping[str, str]) -> str:
+    """The markdown of a page.
+
+    Args:
+        captions: Name -> caption of each figure that lies in `figures/` beside it.
+    """
+    return _render("report.md.j2", findings, captions=captions, recipe=_yaml(findings.recipe))
+
+
+def write_comparison(folder: Path, network: str, rows: Sequence[Compared]) -> Path:
+    """Writes `report.md` and `figures/comparison.png` into `folder`, of several kinds of DNA of one network.
+
+    Raises:
+        SpaceError: No space left.
+    """
+    write_file(folder / "figures" / "comparison.png", [png(comparison(rows))])
+    ordered = best_first(rows)
+    metric, values = first_metrics(ordered)
+    scored = list(zip(ordered, values, strict=True))
+    notes = dict.fromkeys(
+        note for row in rows if row.score is not None for note in score_json(row.score).get("notes", ())
+    )
+    text = _template("comparison.md.j2").render(
+        network=network, rows=scored, metric=metric, notes=list(notes), words=words, version=__version__
+    )
+    write_file(folder / PAGE, [text.encode()])
+    return folder / PAGE
+
+
+def model_card(findings: Findings) -> str:
+    """The README.md of a DNA folder, as the Hugging Face hub reads it.
+
+    Of the recipe it holds only what decides the DNA (`what`): workers, addresses and paths are nobody else's business.
+    """
+    front = {"library_name": "dna-ray", "tags": ["dna-ray", "weight-compression", findings.kind]}
+    if findings.base_model is not None:
+        front |= {"base_model": findings.base_model, "base_model_relation": "quantized"}
+    recipe = {"verb": findings.recipe.get("verb", "mine"), "what": findings.recipe.get("what", {})}
+    return _render("card.md.j2", findings, front=_yaml(front), recipe=_yaml(recipe))
+
+
+def _render(template: str, findings: Findings, **more: Any) -> str:
+    return _template(template).render(
+        findings=findings,
+        measures=findings.measures,
+        score=None if findings.score is None else score_json(findings.score),
+        metrics={} if findings.score is None else score_metrics(findings.score),
+        words=words,
+        gap_db=gap_db,
+        version=__version__,
+        **more,
+    )
+
+
+def _template(name: str) -> Template:
+    environment = Environment(
+        loader=PackageLoader("dna_ray.report"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=StrictUndefined,
+        autoescape=False,  # markdown: `code` and `prose` below do what it needs
+    )
+    environment.filters |= {"code": _code, "prose": _prose}
+    return environment.get_template(name)
+
+
+def _code(text: object) -> str:
+    """A name as inline code that ends neither its code span nor the cell of its table."""
+    line = " ".join(str(text).split())
+    return "`" + line.replace("`", "'").replace("|", "\\|") + "`"
+
+
+def _prose(text: object) -> str:
+    """Words that were not written for this page: one line, no HTML, no table cells."""
+    return escape(" ".join(str(text).split()), quote=False).replace("|", "\\|")
+
+
+def _yaml(value: Any) -> str:
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True).rstrip()

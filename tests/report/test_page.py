@@ -1,0 +1,114 @@
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from small_findings import small_measures
+
+from dna_ray.mining.measures import Measures
+from dna_ray.report.figures import FIGURES
+from dna_ray.report.findings import Compared, Findings
+from dna_ray.report.page import model_card, page, write_comparison, write_page
+from dna_ray.tasks.score import Score
+
+CAPTIONS = {name: plot.caption for name, plot in FIGURES.items()}
+
+
+def tables(text: str) -> list[list[str]]:
+    """Runs of lines that markdown takes for a table."""
+    blocks = re.findall(r"(?:^\|.*\|\n)+", text, flags=re.MULTILINE)
+    return [block.splitlines() for block in blocks]
+
+
+def cells(line: str) -> int:
+    return len(re.findall(r"(?<!\\)\|", line)) - 1
+
+
+def test_a_page_names_only_figures_that_are_there(findings: Findings, tmp_path: Path):
+    text = write_page(tmp_path, findings).read_text()
+    named = set(re.findall(r"\]\((figures/.*?)\)", text))
+    assert named == {str(path.relative_to(tmp_path)) for path in (tmp_path / "figures").iterdir()}
+    assert len(named) == 4
+    assert {path.name for path in tmp_path.iterdir()} == {"report.md", "figures"}
+
+
+def test_every_row_of_a_table_has_the_cells_of_its_head(findings: Findings, score: Score):
+    hostile = replace(findings.measures.tensors[0], name="a|b`c\n| d <img src=x>")
+    measures = replace(findings.measures, tensors=(hostile, *findings.measures.tensors))
+    scored = replace(score, notes=("a | b\n# <script>",), task="my|task")
+    text = page(replace(findings, measures=measures, score=scored), CAPTIONS)
+    found = tables(text)
+    assert len(found) == 3
+    for table in found:
+        assert len({cells(line) for line in table}) == 1
+    assert "<script>" not in text
+    assert "\n# <" not in text
+
+
+def test_an_earlier_figure_does_not_outlive_its_page(findings: Findings, tmp_path: Path):
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "curve.png").write_bytes(b"of an earlier page")
+    write_page(tmp_path, replace(findings, curve=()))
+    assert not (tmp_path / "figures" / "curve.png").exists()
+
+
+def test_a_page_gives_the_figures_of_the_table(findings: Findings):
+    text = page(findings, CAPTIONS)
+    assert f"**{findings.measures.achieved.r2:.4f}**" in text
+    assert f"{findings.measures.reference.r2:.4f}" in text
+    assert f"range/σ {findings.measures.range_sigma_median:.1f}" in text
+    assert "0.5023 ± 0.0030 (n = 1,000)" in text
+    assert "Mined in 1 min 15 s" in text
+    assert "{{" not in text
+
+
+def test_a_page_says_why_there_is_no_score(findings: Findings):
+    bare = replace(findings, score=None, unscored="the network has no tokenizer", seconds=None, fingerprint="")
+    assert "Function: not measured (the network has no tokenizer)." in page(bare, CAPTIONS)
+
+
+@pytest.mark.parametrize("noise", [0.0, 9.0])
+def test_a_page_of_extremes_is_written(findings: Findings, noise: float):
+    text = page(replace(findings, measures=small_measures(noise)), CAPTIONS)
+    assert not re.search(r"\b(nan|inf)\b", text)
+
+
+def test_a_page_without_matrices_is_written(findings: Findings):
+    bare = replace(findings.measures, tensors=(), iid_bits=None)
+    text = page(replace(findings, measures=bare), {})
+    assert "the network has no matrices" in text
+    assert "Every matrix" not in text
+
+
+def test_a_card_opens_with_front_matter(findings: Findings):
+    _, front, body = model_card(replace(findings, base_model="owner/model")).split("---\n", 2)
+    assert yaml.safe_load(front) == {
+        "library_name": "dna-ray",
+        "tags": ["dna-ray", "weight-compression", "hierarchical"],
+        "base_model": "owner/model",
+        "base_model_relation": "quantized",
+    }
+    assert body.lstrip().startswith("# DNA of `sample:small`")
+    assert "base_model" not in model_card(findings)
+
+
+def test_a_card_tells_what_was_mined_but_not_where(findings: Findings):
+    card = model_card(findings)
+    assert "ratio: 22.0" in card
+    assert "secret" not in card
+    assert "dna-ray rebuild" in card
+
+
+def test_a_comparison_is_a_table_and_a_figure(measures: Measures, score: Score, tmp_path: Path):
+    rows = [
+        Compared(kind="svd", measures=measures, score=score, seconds=3.0),
+        Compared(kind="spectral", measures=small_measures(0.9)),
+    ]
+    text = write_comparison(tmp_path, "sample:small", rows).read_text()
+    [table] = tables(text)
+    assert len({cells(line) for line in table}) == 1
+    assert [line.split("`")[1] for line in table[2:]] == ["svd", "spectral"]
+    assert (tmp_path / "figures" / "comparison.png").is_file()
+    [table] = tables(write_comparison(tmp_path, "sample:small", rows[1:]).read_text())
+    assert len({cells(line) for line in table}) == 1
