@@ -10,9 +10,11 @@ from dna_ray.errors import FieldError
 from dna_ray.networks import Anatomy, Network, TensorInfo
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Field:
     """A network's weights as matrices over (row, col), one tensor in memory at a time.
+
+    A field equals only itself: what it reads cannot be compared without reading it.
 
     Attributes:
         anatomy: Name, kind, layer and shape of every tensor, in canonical order.

@@ -27,7 +27,7 @@ def write_folder(folder: Path, *, network: Network, kind: str, payload: Payload,
         SpaceError: No space is left.
         InputError: The folder holds something else, or cannot be written to.
     """
-    _check_free(folder)
+    check_free(folder)
     config = {
         "model_type": MODEL_TYPE,
         "quantization_config": {"quant_method": MODEL_TYPE},
@@ -42,8 +42,12 @@ def write_folder(folder: Path, *, network: Network, kind: str, payload: Payload,
         return write_dna(new / FILE_NAME, network=network, kind=kind, payload=payload)
 
 
-def _check_free(folder: Path) -> None:
-    """Only a DNA folder is ever replaced."""
+def check_free(folder: Path) -> None:
+    """Only a DNA folder is ever replaced.
+
+    Raises:
+        InputError: The folder holds something else.
+    """
     if folder.is_dir():
         entries = [entry.name for entry in folder.iterdir()]
         if not entries or FILE_NAME in entries and _model_type(folder / _CONFIG) == MODEL_TYPE:

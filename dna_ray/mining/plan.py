@@ -56,13 +56,12 @@ class SinePlan:
         """Shape of each band of `count` functions."""
         omegas = [self.omega * scale for scale in BANDS[self.kind]]
         if self.dims is None:
-            axes = [(0, 3, 1)] * len(omegas)
+            axes = [(3, 1)] * len(omegas)
         else:
-            split = [dim for (dim,) in spread(max(*self.dims, len(omegas)), len(omegas), 1)]
-            axes = [(sum(split[:i]), dim, dim) for i, dim in enumerate(split)]
+            axes = [(dim, dim) for (dim,) in spread(self.place_dim, len(omegas), 1)]
         return [
-            SirenShape(groups=count, row_axes=rows, col_axes=cols, widths=widths, omega=omega, first_axis=first)
-            for (first, rows, cols), widths, omega in zip(axes, self.widths, omegas, strict=True)
+            SirenShape(groups=count, row_axes=rows, col_axes=cols, widths=widths, omega=omega)
+            for (rows, cols), widths, omega in zip(axes, self.widths, omegas, strict=True)
         ]
 
     @property

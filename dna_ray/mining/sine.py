@@ -91,6 +91,29 @@ class _OuterSine(torch.autograd.Function):
         return slope.sum(2, dtype=torch.float32), slope.sum(1, dtype=torch.float32), None, None
 
 
+class _BilinearSine(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, cols: Tensor, weight: Tensor, dtype: torch.dtype) -> Tensor:
+        left = torch.cat([rows.sin().to(dtype), rows.cos().to(dtype)], 2)
+        right = torch.cat([cols.cos().to(dtype), cols.sin().to(dtype)], 2)
+        scaled = left * torch.cat([weight, weight], 1).to(dtype).unsqueeze(1)
+        ctx.save_for_backward(left, right, scaled)
+        return torch.bmm(scaled, right.transpose(1, 2))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor, Tensor, Tensor, None]:
+        left, right, scaled = ctx.saved_tensors
+        by_sin, by_cos = torch.bmm(grads[0], right).chunk(2, 2)
+        sin, cos = left.chunk(2, 2)
+        slope = (by_sin * sin).addcmul_(by_cos, cos).sum(1, dtype=torch.float32)
+        sin, cos = scaled.chunk(2, 2)
+        rows = (by_sin * cos).addcmul_(by_cos, sin, value=-1).float()
+        by_cos, by_sin = torch.bmm(grads[0].transpose(1, 2), scaled).chunk(2, 2)
+        cos, sin = right.chunk(2, 2)
+        cols = (by_sin * cos).addcmul_(by_cos, sin, value=-1).float()
+        return rows, cols, slope, None
+
+
 def sine(z: Tensor, kernels: Kernels = EAGER) -> Tensor:
     """sin(z) elementwise; keeps cos(z) for the backward pass."""
     result: Tensor = _Sine.apply(z, kernels)
@@ -112,11 +135,12 @@ def bilinear_sine(
     *,
     dtype: torch.dtype,
 ) -> Float[Tensor, "n r c"]:
-    """sum_h weight_h sin(rows_ih + cols_jh) for every pair: one product of rank 2h, no point is materialised."""
-    weight = weight.unsqueeze(1)
-    left = torch.cat([rows.sin() * weight, rows.cos() * weight], dim=2).to(dtype)
-    right = torch.cat([cols.cos(), cols.sin()], dim=2).to(dtype)
-    return torch.bmm(left, right.transpose(1, 2))
+    """sum_h weight_h sin(rows_ih + cols_jh) for every pair: one product of rank 2h, no point is materialised.
+
+    The backward pass needs the same sines and cosines, so it takes none.
+    """
+    result: Tensor = _BilinearSine.apply(rows, cols, weight, dtype)
+    return result
 
 
 def fast_dtype(device: torch.device) -> torch.dtype:

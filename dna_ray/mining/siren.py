@@ -29,7 +29,6 @@ class SirenShape:
         col_axes: Coordinates of a column.
         widths: Units of each hidden layer, first to last.
         omega: Frequency scale of the sines, in radians per unit of pre-activation. [1] uses 30.
-        first_axis: Where the coordinates that these functions read begin, of rows and of columns alike.
     """
 
     groups: int
@@ -37,7 +36,6 @@ class SirenShape:
     col_axes: int
     widths: tuple[int, ...]
     omega: float
-    first_axis: int = 0
 
     @property
     def parameters(self) -> int:
@@ -75,8 +73,6 @@ class SirenSet(nn.Module):
     def forward(
         self, rows: Float[Tensor, "g n r a"], cols: Float[Tensor, "g n c b"], precision: Precision
     ) -> Float[Tensor, "g n r c"]:
-        first, shape = self.shape.first_axis, self.shape
-        rows, cols = rows[..., first : first + shape.row_axes], cols[..., first : first + shape.col_axes]
         g, n, r, _ = rows.shape
         c = cols.shape[2]
         row_angle = self._angle(rows, self.row_weight, self.bias)
@@ -85,10 +81,8 @@ class SirenSet(nn.Module):
             weight = self.out_weight.repeat_interleave(n, 0)
             value = bilinear_sine(row_angle, col_angle, weight, dtype=precision.dtype).view(g, n, r, c)
         else:
-            x = outer_sine(row_angle, col_angle, dtype=precision.dtype, kernels=precision.kernels).view(
-                g, n * r * c, -1
-            )
-            value = self._deeper(x, precision).view(g, n, r, c)
+            x = outer_sine(row_angle, col_angle, dtype=precision.dtype, kernels=precision.kernels)
+            value = self._deeper(x.view(g, n * r * c, -1), precision).view(g, n, r, c)
         return value.float() + self.out_bias.view(g, 1, 1, 1)
 
     def inside(self) -> list[nn.Parameter]:
@@ -135,10 +129,17 @@ class HierarchicalDNA(nn.Module):
         super().__init__()
         low, mid, high = (SirenSet(shape, generator=generator) for shape in shapes)
         self.bands = nn.ModuleList([low, mid, high])
+        self._row_axes = [shape.row_axes for shape in shapes]
+        self._col_axes = [shape.col_axes for shape in shapes]
 
     def forward(self, rows: Tensor, cols: Tensor, precision: Precision) -> Tensor:
-        low, mid, high = self.bands
-        return low(rows, cols, precision) + mid(rows, cols, precision) + high(rows, cols, precision)
+        low, mid, high = (
+            band(own_rows, own_cols, precision)
+            for band, own_rows, own_cols in zip(
+                self.bands, _own(rows, self._row_axes), _own(cols, self._col_axes), strict=True
+            )
+        )
+        return low + mid + high
 
 
 class AdaptiveDNA(nn.Module):
@@ -169,6 +170,11 @@ NETWORKS: dict[str, type[SpectralDNA] | type[HierarchicalDNA] | type[AdaptiveDNA
 
 # omega of each band, relative to the one that was asked for
 BANDS: dict[str, tuple[float, ...]] = {"spectral": (1.0,), "hierarchical": (0.1, 0.3, 1.0), "adaptive": (1.0,)}
+
+
+def _own(places: Tensor, axes: Sequence[int]) -> Sequence[Tensor]:
+    """The dimensions that each band reads: its own part of them, or every one of them where all bands read all."""
+    return places.split(axes, -1) if places.shape[-1] == sum(axes) else [places] * len(axes)
 
 
 def _frequency(places: Float[Tensor, "g n k a"], slope: Float[Tensor, "g a"]) -> Float[Tensor, "g n k 1"]:

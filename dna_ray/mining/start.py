@@ -14,12 +14,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dna_ray.mining.coordinates import LearnedPlaces
+from dna_ray.mining.coordinates import REACH, LearnedPlaces
 from dna_ray.mining.field import Field
 from dna_ray.mining.siren import SirenSet
 
-# Largest value, in standard deviations, that the best uniform quantiser of 2**bits levels represents (Max 1960).
-REACH = {1: 1.6, 2: 1.99, 3: 2.34, 4: 2.68, 5: 3.01, 6: 3.33, 7: 3.63, 8: 3.94}
 AMPLITUDE = 0.9  # largest sin of a place
 
 

@@ -78,8 +78,7 @@ def open_run(recipe: Recipe, *, fingerprint: str, fresh: bool = False) -> RunFol
         SpaceError, InputError: The folder cannot be written to.
     """
     run_id = identity(recipe, fingerprint)
-    named = f"{recipe.verb}-{short_name(recipe.what.network)}-{run_id[:12]}"
-    path = Path(recipe.how.run_dir) if recipe.how.run_dir else Path(recipe.how.home) / named
+    path = planned_folder(recipe, fingerprint)
     if fresh and is_run(path):
         _set_aside(path)
     run = RunFolder(path, run_id)
@@ -87,6 +86,12 @@ def open_run(recipe: Recipe, *, fingerprint: str, fresh: bool = False) -> RunFol
     path.mkdir(parents=True, exist_ok=True)
     write_file(run.recipe, [to_yaml(recipe, identity=run_id).encode()])
     return run
+
+
+def planned_folder(recipe: Recipe, fingerprint: str) -> Path:
+    """The folder that `open_run` would make or open."""
+    named = f"{recipe.verb}-{short_name(recipe.what.network)}-{identity(recipe, fingerprint)[:12]}"
+    return Path(recipe.how.run_dir) if recipe.how.run_dir else Path(recipe.how.home) / named
 
 
 def read_run(path: Path) -> RunFolder:

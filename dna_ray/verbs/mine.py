@@ -1,0 +1,165 @@
+"""Mines a network into DNA, and records it."""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from dna_ray.errors import ArtifactError
+from dna_ray.mining.dna import read_dna
+from dna_ray.mining.durable import write_file
+from dna_ray.mining.field import read_field
+from dna_ray.mining.folder import check_free
+from dna_ray.mining.measures import Measures
+from dna_ray.networks import Network, load
+from dna_ray.recipe import MineRecipe, to_mapping
+from dna_ray.report.findings import score_json
+from dna_ray.report.page import write_page
+from dna_ray.report.tables import kinds_table, summary_table
+from dna_ray.verbs.mined import Mined, judged, mine_one
+from dna_ray.verbs.plan import MinePlan, plan_mine
+from dna_ray.verbs.progress import Progress, Silent
+from dna_ray.verbs.recorded import Recorded, at_work, opened
+from dna_ray.verbs.result import duration, plain
+from dna_ray.verbs.runs import RunFolder, open_run, short_name
+
+
+@dataclass(frozen=True, kw_only=True)
+class MineResult:
+    """What was mined.
+
+    Attributes:
+        network: What the user called the network.
+        kind: Kind of DNA.
+        dna: Folder of the DNA.
+        id: sha256 of its file, in hex.
+        run: The run folder; its report is `report.md`.
+        measures: Of weights and file.
+        score: JSON of the score, None where nothing was judged.
+        unscored: Why there is no score.
+        seconds: Time that fitting took in the process that finished it.
+    """
+
+    network: str
+    kind: str
+    dna: str
+    id: str
+    run: str
+    measures: Measures
+    score: dict[str, Any] | None
+    unscored: str
+    seconds: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "measures": self.measures.to_json(), "metrics": self.measures.metrics()}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "MineResult":
+        """The inverse of `to_json`."""
+        fields = {name: data[name] for name in ("network", "kind", "dna", "id", "run", "score", "unscored", "seconds")}
+        return cls(**fields, measures=Measures.from_json(data["measures"]))
+
+    def __rich__(self) -> RenderableType:
+        took = f" in {duration(self.seconds)}" if self.seconds is not None else ""
+        lines = [
+            f"DNA      {self.dna}",
+            f"report   {self.run}/report.md",
+            f"rebuild  dna-ray rebuild {self.dna} --out rebuilt-{short_name(self.network)}",
+            f"lineage  dna-ray lineage {self.dna}",
+            "         dna-ray ui   (the same in MLflow)",
+        ]
+        parts: list[RenderableType] = [
+            Text(f"{self.network} -> {self.kind} DNA{took}", style="bold"),
+            summary_table(self.measures, self.score),
+            kinds_table(self.measures),
+        ]
+        if self.score is None:
+            parts.append(Text(f"function: not measured, because {self.unscored}\n"))
+        return Group(*parts, *(plain(line) for line in lines))
+
+
+def mine(recipe: MineRecipe, *, progress: Progress | None = None, fresh: bool = False) -> MineResult:
+    """Mines the network of `recipe`; the same recipe goes on where it was stopped, and shows what it made once done.
+
+    Args:
+        fresh: Sets aside what an earlier run of the same recipe left.
+
+    Raises:
+        DnaRayError: Its class says what is wrong; nothing half-written is left under a final name.
+        KeyboardInterrupt: `progress` asked to stop; the run can go on from its last step.
+    """
+    progress = progress or Silent()
+    progress.expect({"load": 2, "plan": 4, "lay out": 6, "train": 60, "fit": 20, "measure": 3, "evaluate": 20})
+    with progress.stage("load"):
+        network = load(recipe.what.network)
+        run = open_run(recipe, fingerprint=network.fingerprint, fresh=fresh)
+    progress.opened(run.path)
+    with opened(run) as record:
+        if (earlier := _earlier(run, record)) is not None:
+            progress.note("this run is finished: its result is shown again; --fresh starts over")
+            return earlier
+        with at_work(record, run, recipe, progress):
+            return _mine(recipe, network, run, record, progress)
+
+
+def plan(recipe: MineRecipe, *, progress: Progress | None = None) -> MinePlan:
+    """What `mine` would do: sizes, workers, memory, disk and time, estimated. Writes nothing."""
+    return plan_mine(recipe, progress or Silent())
+
+
+def _mine(recipe: MineRecipe, network: Network, run: RunFolder, record: Recorded, progress: Progress) -> MineResult:
+    what, out = recipe.what, Path(recipe.how.out) if recipe.how.out else run.dna
+    check_free(out)
+    judging = judged(network, what.task, texts=what.texts, limit=what.limit, device=recipe.how.device)
+    record.network(network)
+    with progress.stage("read"):
+        field = read_field(network)
+    mined = mine_one(
+        network,
+        field,
+        what.config,
+        recipe.how,
+        work=run.path,
+        out=out,
+        recipe=to_mapping(recipe),
+        judging=judging,
+        progress=progress,
+        tell=record.tell,
+    )
+    return _written(run, mined, record)
+
+
+def _written(run: RunFolder, mined: Mined, record: Recorded) -> MineResult:
+    findings = replace(mined.findings, curve=[*record.past_points(), *mined.findings.curve])
+    page = write_page(run.path, findings)
+    result = MineResult(
+        network=findings.network,
+        kind=findings.kind,
+        dna=str(mined.folder),
+        id=mined.id,
+        run=str(run.path),
+        measures=findings.measures,
+        score=None if findings.score is None else dict(score_json(findings.score)),
+        unscored=findings.unscored,
+        seconds=findings.seconds,
+    )
+    write_file(run.result, [json.dumps(result.to_json(), indent=1).encode()])
+    figures = sorted(path.relative_to(run.path) for path in run.figures.glob("*.png"))
+    files = [page.relative_to(run.path), run.result.relative_to(run.path), *figures]
+    record.tell(*mined.events(run.path), *({"event": "artifact", "file": str(file)} for file in files))
+    return result
+
+
+def _earlier(run: RunFolder, record: Recorded) -> MineResult | None:
+    """The result of this run, if it finished and its DNA is still there and whole."""
+    if not record.was_finished or not run.result.exists():
+        return None
+    try:
+        result = MineResult.from_json(json.loads(run.result.read_text()))
+        read_dna(Path(result.dna))
+    except (ArtifactError, ValueError, KeyError, OSError):
+        return None
+    return result

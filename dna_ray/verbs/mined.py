@@ -1,0 +1,184 @@
+"""One network into one DNA, measured and judged: what `mine` does once and `compare` does for every kind."""
+
+import hashlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from dna_ray.errors import TaskError
+from dna_ray.mining import KINDS
+from dna_ray.mining.budget import fit_to_file
+from dna_ray.mining.config import SINE_KINDS, MineConfig
+from dna_ray.mining.dna import FILE_NAME, Dna, read_dna, write_dna
+from dna_ray.mining.dna import rebuild as rebuild_tensors
+from dna_ray.mining.field import Field
+from dna_ray.mining.folder import write_folder
+from dna_ray.mining.measure import measure
+from dna_ray.mining.measures import Measures
+from dna_ray.networks import Network, from_state_dict
+from dna_ray.recipe import MineHow
+from dna_ray.report.findings import Findings
+from dna_ray.report.page import model_card
+from dna_ray.tasks import Score, TaskSettings, default_task, why_unmeasured
+from dna_ray.tasks import evaluate as judge
+from dna_ray.verbs.progress import Progress
+from dna_ray.verbs.train import Tell, train
+
+PARTIAL = "measured.safetensors"  # what is measured is read from disk, and only then given its name
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judged:
+    """How to judge what was rebuilt: a task by name, None where nothing is to be judged, and why."""
+
+    task: str | None
+    settings: TaskSettings
+    reason: str = "not asked for"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mined:
+    """A DNA, measured.
+
+    Attributes:
+        folder: Where it lies.
+        id: sha256 of its file, in hex.
+        findings: What there is to say about it.
+    """
+
+    folder: Path
+    id: str
+    findings: Findings
+    curve: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def measures(self) -> Measures:
+        return self.findings.measures
+
+    def events(self, run: Path) -> list[dict[str, Any]]:
+        """The journal's entries about it."""
+        inside = self.folder.resolve().is_relative_to(run.resolve())
+        folder = str(self.folder.resolve().relative_to(run.resolve()) if inside else self.folder.resolve())
+        findings = self.findings
+        dna = {
+            "event": "dna",
+            "id": self.id,
+            "folder": folder,
+            "kind": findings.kind,
+            "bytes": findings.measures.file_bytes,
+            "network": findings.fingerprint,
+            "metrics": findings.measures.metrics(),
+            "params": dict(findings.recipe["what"]),
+        }
+        if not isinstance(findings.score, Score):
+            return [dna]
+        metrics: dict[str, float] = {}
+        for name, measured in findings.score.metrics.items():
+            metrics[name] = measured.value
+            if measured.stderr is not None:
+                metrics[f"{name}_stderr"] = measured.stderr
+        return [dna, {"event": "score", "task": findings.score.task, "subject": self.id, "metrics": metrics}]
+
+
+def judged(network: Network, task: str | None, *, texts: str | None, limit: int, device: str) -> Judged:
+    """How this network is judged, decided before any work.
+
+    Raises:
+        TaskError: The task is not known, or does not fit the network.
+    """
+    settings = TaskSettings(texts=Path(texts) if texts else None, limit=limit, device=_judge_device(device))
+    if task is None or task == "none":
+        return Judged(task=None, settings=settings)
+    if task != "auto":
+        return Judged(task=task, settings=settings)
+    fitting = default_task(network)
+    reason = (why_unmeasured(network) or "no task fits").removeprefix("function: not measured, because ")
+    return Judged(task=fitting, settings=settings, reason=reason)
+
+
+def mine_one(
+    network: Network,
+    weights: Field,
+    config: MineConfig,
+    how: MineHow,
+    *,
+    work: Path,
+    out: Path,
+    recipe: Mapping[str, Any],
+    judging: Judged,
+    progress: Progress,
+    tell: Tell,
+) -> Mined:
+    """Mines, writes, reads back, measures and judges.
+
+    Args:
+        work: Folder for tiles and checkpoints.
+        out: Folder of the DNA; appears when the DNA is whole and measured.
+        recipe: `what` and `how`, for card and journal.
+
+    Raises:
+        DnaRayError: As the parts say; KeyboardInterrupt where someone asked to stop.
+    """
+    began = time.monotonic()
+    curve: list[dict[str, float]] = []
+    if config.kind in SINE_KINDS:
+        payload, curve = train(network, weights, config, how, work, progress=progress, tell=tell)
+    else:
+        with progress.stage("fit"):
+            payload = fit_to_file(network, weights, config, KINDS[config.kind])
+    seconds = time.monotonic() - began
+    with progress.stage("write"):
+        file = work / PARTIAL
+        write_dna(file, network=network, kind=config.kind, payload=payload)
+        dna = read_dna(file)
+    with progress.stage("measure"):
+        measures = measure(
+            weights,
+            rebuild_tensors(dna, KINDS),
+            file_bytes=dna.path.stat().st_size,
+            sections={name: section.nbytes for name, section in dna.header.sections.items()},
+        )
+    findings = Findings(
+        network=network.name,
+        kind=config.kind,
+        measures=measures,
+        recipe=recipe,
+        fingerprint=network.fingerprint,
+        family=network.anatomy.family,
+        curve=curve,
+        seconds=seconds,
+    )
+    findings = _with_score(findings, dna, network, judging, progress)
+    write_folder(out, network=network, kind=config.kind, payload=payload, card=model_card(findings))
+    file.unlink()
+    return Mined(folder=out, id=file_id(out), findings=findings, curve=curve)
+
+
+def file_id(folder: Path) -> str:
+    """sha256 of a DNA's file, in hex."""
+    with (folder / FILE_NAME).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _with_score(findings: Findings, dna: Dna, network: Network, judging: Judged, progress: Progress) -> Findings:
+    """A DNA is not lost because it cannot be judged: the reason stands in place of the score."""
+    if judging.task is None:
+        return replace(findings, unscored=judging.reason)
+    with progress.stage("evaluate"):
+        rebuilt = from_state_dict(
+            dict(rebuild_tensors(dna, KINDS)), name=network.name, config=network.config, files=network.files
+        )
+        try:
+            score = judge(rebuilt, judging.task, original=network, settings=judging.settings)
+        except TaskError as error:
+            progress.note(f"not judged: {error}")
+            return replace(findings, unscored=str(error))
+    return replace(findings, score=score)
+
+
+def _judge_device(device: str) -> str:
+    import torch
+
+    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
