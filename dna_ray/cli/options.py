@@ -83,7 +83,7 @@ WHAT = (
     field_option(
         MineConfig, "batch_size", "Points of each function in a step, over all workers.", default="by their size"
     ),
-    field_option(MineConfig, "lr", "Peak learning rate."),
+    field_option(MineConfig, "lr", "Peak learning rate.", default="by the kind of functions"),
     field_option(MineConfig, "clip_norm", "Largest norm of a step's gradient."),
     field_option(MineConfig, "patience", "Epochs without improvement before training stops; 0 never stops."),
     field_option(MineConfig, "dtype", "Of the products; auto is bfloat16 where fast.", choices=PRODUCT_DTYPES),

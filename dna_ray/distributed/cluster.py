@@ -1,24 +1,37 @@
 """Where Ray comes from: a local cluster of this process's own, or one that runs already."""
 
 import contextlib
+import functools
 import os
 import secrets
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlparse
+
+import psutil
 
 from dna_ray.errors import ResourceError, UnreachableError
 
 _CONNECT_SECONDS = 5.0
+_OBJECT_STORE = 256 * 2**20  # bytes; only plans and curves pass through it
+_TEMP = "dna-ray-"  # then the pid of the process whose cluster has its logs and sockets there
+_LONGEST_TEMP = 50  # characters; a longer path does not fit into the name of a unix socket
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_TRAIN_V2_ENABLED": "1",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",  # report() waits for this poll; the default of 2 s doubles a short fit
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS": "0",
+}
+_LOCAL_SETTINGS = {
+    "RAY_AUTH_MODE": "token",
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # all of Ray's sockets listen on loopback only, on Linux too
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # one process less to start: nobody preempts this machine
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "5",  # of a killed driver Ray's agents remain so long; 60 by default
 }
 
 
@@ -27,80 +40,118 @@ def ray_cluster(address: str | None, *, workers: int, use_gpu: bool = False) -> 
     """Connects to the Ray cluster at `address`, or starts one on loopback that ends with the block.
 
     A local cluster is this process's own, guarded by a token that nobody else knows. Inside a submitted job the job's
-    own cluster is used.
+    own cluster is used, and where this process is connected to Ray already, that connection, which then stays.
 
     Raises:
         UnreachableError: Nothing answers at `address`.
-        ResourceError: The cluster has fewer processors or GPUs than the workers need.
+        ResourceError: The cluster has fewer processors or GPUs than the workers need, or does not start.
     """
     address = address or os.environ.get("RAY_ADDRESS") or None
-    os.environ.update({name: os.environ.get(name, value) for name, value in _SETTINGS.items()})
-    local = None if address else tempfile.mkdtemp(prefix="dna-ray-")
-    if local:
-        os.environ["RAY_AUTH_MODE"] = "token"
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-    else:
-        _check_answers(str(address))
+    if address:
+        _check_answers(address)
+    elif workers > _local_cpus():
+        raise _too_few(workers, "CPU", _local_cpus())
+    with _environment({**_SETTINGS, **os.environ, **({} if address else _local_settings())}):
+        import ray
+
+        if ray.is_initialized():
+            _check_resources(workers, use_gpu)
+            yield
+            return
+        with _connected(address) if address else _started():
+            _check_resources(workers, use_gpu)
+            yield
+
+
+def _local_cpus() -> int:
+    """Two workers may share a core, so that the usual two start on any machine."""
+    return 2 * (os.cpu_count() or 1)
+
+
+@contextlib.contextmanager
+def _started() -> Iterator[None]:
     import ray
 
+    _sweep()
+    folder = tempfile.mkdtemp(prefix=f"{_TEMP}{os.getpid()}-")
     try:
-        if local:
-            _start(local, workers)
-        else:
-            _connect(str(address))
-        _check_resources(workers, use_gpu)
-        yield
-    finally:
-        ray.shutdown()
-        if local:
-            shutil.rmtree(local, ignore_errors=True)
-
-
-def _start(folder: str, workers: int) -> None:
-    import ray
-
-    try:
-        ray.init(
-            address="local",
-            num_cpus=max(workers, os.cpu_count() or 1),
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level="error",
-            configure_logging=False,
-            _node_ip_address="127.0.0.1",
-            _temp_dir=folder if len(folder) < 50 else None,  # a longer path does not fit into a unix socket's name
-            object_store_memory=256 * 2**20,
-        )
+        with _on_loopback():
+            ray.init(
+                address="local",
+                num_cpus=_local_cpus(),
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level="error",
+                configure_logging=False,
+                _temp_dir=folder if len(folder) < _LONGEST_TEMP else None,
+                object_store_memory=_OBJECT_STORE,
+            )
     except (OSError, RuntimeError, ValueError) as error:
+        ray.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
         raise ResourceError(
             f"Ray did not start on this machine ({_first_line(error)}); see `dna-ray doctor`, or use --workers 0"
         ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _connect(address: str) -> None:
+def _sweep() -> None:
+    """Removes what the clusters of killed processes left."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_TEMP}*"):
+        pid = folder.name.removeprefix(_TEMP).partition("-")[0]
+        if pid.isdigit() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _on_loopback() -> Iterator[None]:
+    """For a process that had imported Ray, which reads the setting only once, before it came here."""
+    from ray._private import ray_constants
+
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+@contextlib.contextmanager
+def _connected(address: str) -> Iterator[None]:
     import ray
 
     os.environ.setdefault("RAY_AUTH_MODE", "token" if _has_token() else "disabled")
     try:
         ray.init(address=address, log_to_driver=False, logging_level="error", configure_logging=False)
     except Exception as error:  # Ray raises many kinds here, none of which is ours
+        ray.shutdown()
         raise UnreachableError(
             f"Ray at {address} does not answer ({_first_line(error)}); check the address and the token, "
             "or leave out --address to start Ray here"
         ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
 
 
 def _check_answers(address: str) -> None:
     """Ray itself waits for a minute where nothing listens: ask the port first."""
     target = urlparse(address if "://" in address else f"ray-gcs://{address}")
-    if address in ("auto", "local") or not target.hostname or not target.port:
+    if address in ("auto", "local"):
         return
     try:
+        if not target.hostname or not target.port:
+            raise OSError("it is no HOST:PORT")
         socket.create_connection((target.hostname, target.port), timeout=_CONNECT_SECONDS).close()
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise UnreachableError(
-            f"Ray at {address} does not answer ({error.strerror or error}); start it with `ray start --head`, "
-            "or leave out --address to start Ray here"
+            f"Ray at {address} does not answer ({getattr(error, 'strerror', None) or error}); start it with "
+            "`ray start --head`, or leave out --address to start Ray here"
         ) from error
 
 
@@ -108,12 +159,43 @@ def _check_resources(workers: int, use_gpu: bool) -> None:
     import ray
 
     found = ray.cluster_resources()
-    need = {"CPU": workers, **({"GPU": workers} if use_gpu else {})}
-    for name, count in need.items():
-        if found.get(name, 0) < count:
-            raise ResourceError(
-                f"{workers} workers need {count} {name}s, the cluster has {found.get(name, 0):g}; use fewer --workers"
-            )
+    for name in ("CPU", "GPU") if use_gpu else ("CPU",):
+        if found.get(name, 0) < workers:
+            raise _too_few(workers, name, found.get(name, 0))
+
+
+def _too_few(workers: int, name: str, found: float) -> ResourceError:
+    return ResourceError(
+        f"{workers} workers need {workers} {name}s, the cluster has {found:g}; use {found:g} --workers or fewer"
+    )
+
+
+def _local_settings() -> dict[str, str]:
+    loopback = {variable: _loopback_name() for variable in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")}
+    return {**_LOCAL_SETTINGS, **loopback, "RAY_AUTH_TOKEN": _token()}
+
+
+@functools.cache
+def _token() -> str:
+    """One a process: Ray keeps the first that it sees, for later clusters of the same process too."""
+    return secrets.token_hex(32)
+
+
+def _loopback_name() -> str:
+    return next((name for _, name in socket.if_nameindex() if name.startswith("lo")), "lo")
+
+
+@contextlib.contextmanager
+def _environment(settings: Mapping[str, str]) -> Iterator[None]:
+    """Ray takes its settings from the environment; the caller's is put back afterwards."""
+    before = dict(os.environ)
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def _has_token() -> bool:

@@ -1,5 +1,6 @@
 """Trains a job on Ray Train: workers are actors, each with its shard; what they say comes back as plain values."""
 
+import pickle
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,8 +10,10 @@ from typing import Any
 import ray
 import torch
 from ray.train import FailureConfig, RunConfig, ScalingConfig
-from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.torch import TorchTrainer
 
+from dna_ray.distributed.mailbox import Mailbox
+from dna_ray.distributed.meeting import meeting
 from dna_ray.distributed.team import TorchTeam
 from dna_ray.errors import DnaRayError, ResourceError
 from dna_ray.mining.fit import Step
@@ -34,26 +37,6 @@ class Started:
     workers: int
 
 
-@ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)
-class Mailbox:
-    """What workers tell the driver between reports, and the driver's wish that they stop."""
-
-    def __init__(self) -> None:
-        self._items: list[Any] = []
-        self._stop = False
-
-    def put(self, items: list[Any]) -> bool:
-        self._items += items
-        return self._stop
-
-    def take(self) -> list[Any]:
-        items, self._items = self._items, []
-        return items
-
-    def stop(self) -> None:
-        self._stop = True
-
-
 def train_on_ray(
     job: Job,
     *,
@@ -71,25 +54,11 @@ def train_on_ray(
         DnaRayError: What a worker raised on purpose.
         ResourceError: Workers were lost too often, or could not be started.
     """
-    mailbox = Mailbox.remote()
-    trainer = TorchTrainer(
-        _worker,
-        train_loop_config={"job": job, "threads": threads, "mailbox": mailbox},
-        torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo", timeout_s=300),
-        scaling_config=ScalingConfig(
-            num_workers=(1, workers) if elastic else workers,
-            use_gpu=use_gpu,
-            resources_per_worker={"CPU": 1, **({"GPU": 1} if use_gpu else {})},
-            placement_strategy="PACK" if workers == 1 else "SPREAD",
-        ),
-        run_config=RunConfig(
-            name=f"train-{job.plan_id[:12]}-{int(time.time())}",
-            storage_path=str(job.checkpoints.parent / "ray"),
-            failure_config=FailureConfig(max_failures=MAX_FAILURES, controller_failure_limit=1),
-        ),
-    )
+    mailbox = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Mailbox).remote()
+    loop = {"job": job, "threads": threads, "mailbox": mailbox}
     outcome: list[BaseException] = []
-    thread = threading.Thread(target=_fit, args=(trainer, outcome), daemon=True)
+    trainer = _trainer(loop, workers=workers, use_gpu=use_gpu, elastic=elastic)
+    thread = threading.Thread(target=_fit, args=(trainer, outcome), name="ray-train", daemon=True)
     thread.start()
     asked = False
     while True:
@@ -97,10 +66,8 @@ def train_on_ray(
         if stopping() and not asked:
             asked = True
             ray.get(mailbox.stop.remote())
-        for item in ray.get(mailbox.take.remote()):
-            if isinstance(item, DnaRayError):
-                raise item
-            yield item
+        for letter in ray.get(mailbox.take.remote()):
+            yield from _opened(letter)
         if not alive:
             break
         thread.join(_POLL_SECONDS)
@@ -108,6 +75,34 @@ def train_on_ray(
         raise ResourceError(
             f"training on Ray ended early ({_cause(outcome[0])}); the last checkpoint is kept: run again to go on"
         ) from outcome[0]
+
+
+def _opened(letter: bytes) -> Iterator[Started | Step]:
+    for item in pickle.loads(letter):  # written by our own workers, a moment ago
+        if isinstance(item, DnaRayError):
+            raise item
+        yield item
+
+
+def _trainer(loop: dict[str, Any], *, workers: int, use_gpu: bool, elastic: bool) -> TorchTrainer:
+    job: Job = loop["job"]
+    folder = job.checkpoints.parent / "ray"
+    return TorchTrainer(
+        _worker,
+        train_loop_config=loop,
+        torch_config=meeting("nccl" if use_gpu else "gloo", folder),
+        scaling_config=ScalingConfig(
+            num_workers=(1, workers) if elastic else workers,
+            use_gpu=use_gpu,
+            resources_per_worker={"CPU": 1, **({"GPU": 1} if use_gpu else {})},
+            placement_strategy="PACK" if workers == 1 else "SPREAD",
+        ),
+        run_config=RunConfig(
+            name=f"train-{job.plan_id[:12]}-{time.time_ns()}",
+            storage_path=str(folder),
+            failure_config=FailureConfig(max_failures=MAX_FAILURES, controller_failure_limit=1),
+        ),
+    )
 
 
 def _fit(trainer: TorchTrainer, outcome: list[BaseException]) -> None:
@@ -119,45 +114,55 @@ def _fit(trainer: TorchTrainer, outcome: list[BaseException]) -> None:
 
 def _worker(loop: dict[str, Any]) -> None:
     """Runs on each worker. Holds no mathematics: it trains its part of the job, and tells the driver."""
-    job: Job = loop["job"]
-    mailbox = loop["mailbox"]
     torch.set_num_threads(loop["threads"])
     device = ray.train.torch.get_device()
     team = TorchTeam(device)
-    wishes = _Wishes(mailbox)
-    first, sent, pending = True, time.monotonic(), []
+    reports = _Reports(loop["mailbox"])
     try:
-        for step in train(job, device=device, team=team, stopping=lambda: wishes.stop):
-            if team.rank:
-                continue
-            if first:
-                pending.append(Started(step.number - 1, team.size))
-                first = False
-            pending.append(step)
-            if time.monotonic() - sent >= _SEND_SECONDS:
-                wishes.send(pending)
-                sent, pending = time.monotonic(), []
+        for step in train(loop["job"], device=device, team=team, stopping=lambda: reports.stop):
+            if team.rank == 0:
+                reports.add(step, team.size)
     except DnaRayError as error:
-        # Trying again would only fail again, so this is no failure of the worker.
-        pending.append(error)
-    if pending:
-        ray.get(mailbox.put.remote(pending))
+        reports.fail(error)
+    reports.close()
 
 
-class _Wishes:
-    """Sends what there is to tell without waiting, and learns from the answers whether to stop."""
+class _Reports:
+    """What a worker tells the driver: sent a few times a second, without waiting for the answer.
+
+    Attributes:
+        stop: Whether an answer said that training should stop.
+    """
 
     def __init__(self, mailbox: Any) -> None:
         self.stop = False
         self._mailbox = mailbox
         self._answers: list[Any] = []
+        self._waiting: list[Started | Step | DnaRayError] = []
+        self._sent: float | None = None
 
-    def send(self, items: list[Any]) -> None:
-        done, self._answers = (
-            ray.wait(self._answers, num_returns=len(self._answers), timeout=0) if (self._answers) else ([], [])
-        )
-        self.stop = self.stop or any(ray.get(done))
-        self._answers.append(self._mailbox.put.remote(items))
+    def add(self, step: Step, workers: int) -> None:
+        if self._sent is None:
+            self._waiting.append(Started(step.number - 1, workers))
+        self._waiting.append(step)
+        if self._sent is None or time.monotonic() - self._sent >= _SEND_SECONDS:
+            self._send()
+
+    def fail(self, error: DnaRayError) -> None:
+        """Trying again would only fail again, so for Ray Train this is no failure of the worker."""
+        self._waiting.append(error)
+
+    def close(self) -> None:
+        """Returns when the driver has everything."""
+        self._send()
+        ray.get(self._answers)
+
+    def _send(self) -> None:
+        if self._answers:
+            done, self._answers = ray.wait(self._answers, num_returns=len(self._answers), timeout=0)
+            self.stop = self.stop or any(ray.get(done))
+        self._answers.append(self._mailbox.put.remote(pickle.dumps(self._waiting)))
+        self._waiting, self._sent = [], time.monotonic()
 
 
 def _cause(error: BaseException) -> str:

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from dna_ray.mining.start import normalised
 from dna_ray.mining.tiles import Shard
 
 
@@ -60,13 +61,13 @@ class BlockSampler:
         self._side, self._blocks, self._device = side, blocks, device
         index = {name: i for i, name in enumerate(tensors)}
         _normalise(shard, index, mean, deviation)
-        self._values = shard.values.to(device)
+        self._values = shard.values.to(device) if shard.tiles else torch.zeros(1, device=device)
         table = _table(shard, index, groups)
         share = table[..., _SIZE].sum(1).double() / sum(sizes)
         pooled = (deviation.double().square() * torch.tensor(sizes)).sum() / sum(sizes)
         self._ends = table[..., _SIZE].cumsum(1).to(device)
         self._table = table.to(device)
-        importance = deviation.double().square() / pooled
+        importance = deviation.double().square() / pooled.clamp_min(1e-300)
         self._importance = importance.float().to(device)
         self._share = (share / blocks).float().to(device)
 
@@ -90,7 +91,7 @@ _SIZE = 6  # column of the table
 
 
 def _table(shard: Shard, index: dict[str, int], groups: int) -> Int[Tensor, "g t 7"]:
-    """Tensor, first row, first column, rows, columns, first value and size of each tile, by group, padded with empties."""
+    """Tensor, first row, first column, rows, columns, first value and size of each tile, by group; padded with 0."""
     rows: list[list[tuple[int, ...]]] = [[] for _ in range(groups)]
     base = 0
     for tile in shard.tiles:
@@ -98,9 +99,9 @@ def _table(shard: Shard, index: dict[str, int], groups: int) -> Int[Tensor, "g t
         rows[tile.group].append(fields)
         base += tile.size
     table = torch.zeros(groups, max(1, *(len(row) for row in rows)) if rows else 1, 7, dtype=torch.int64)
-    for group, fields in enumerate(rows):
-        if fields:
-            table[group, : len(fields)] = torch.tensor(fields)
+    for group, own in enumerate(rows):
+        if own:
+            table[group, : len(own)] = torch.tensor(own)
     return table
 
 
@@ -109,5 +110,5 @@ def _normalise(shard: Shard, index: dict[str, int], mean: Tensor, deviation: Ten
     for tile in shard.tiles:
         part = shard.values[offset : offset + tile.size]
         i = index[tile.tensor]
-        part.sub_(mean[i]).div_(deviation[i])
+        part.copy_(normalised(part, mean[i], deviation[i]))
         offset += tile.size

@@ -46,8 +46,7 @@ def draft_to_file(network: Network, field: Field, config: MineConfig, kind: Kind
     header = _header_bytes(network, config.kind, Payload({}, {})) + _RESERVE
     best: tuple[Payload, int] | None = None
     for _ in range(_TRIES):
-        sections = budget - header
-        payload = _fit_or_smallest(field, sections, config, draft)
+        payload, sections = _fit_or_smallest(field, budget - header, config, draft)
         expected, header = header, _header_bytes(network, config.kind, payload)
         size = header + payload.nbytes
         if size <= budget:
@@ -64,16 +63,17 @@ def draft_to_file(network: Network, field: Field, config: MineConfig, kind: Kind
     return best
 
 
-def _fit_or_smallest(field: Field, budget: int, config: MineConfig, fit: Fit) -> Payload:
-    """The smallest payload of all where the budget is smaller: its true header may leave room for it after all."""
+def _fit_or_smallest(field: Field, budget: int, config: MineConfig, fit: Fit) -> tuple[Payload, int]:
+    """A payload, and the bytes that it was given.
+
+    Where the budget is too small for any, it is the smallest of all: its true header may leave room for it after all.
+    """
     try:
-        return fit(field, budget, config)
+        return fit(field, budget, config), budget
     except BudgetError as error:
         if error.smallest <= max(budget, 0):  # the kind names none
             raise
-        if not error.smallest:
-            raise
-        return fit(field, error.smallest, config)
+        return fit(field, error.smallest, config), error.smallest
 
 
 def _header_bytes(network: Network, kind: str, payload: Payload) -> int:

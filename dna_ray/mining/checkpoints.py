@@ -6,7 +6,9 @@ training starts. A file with its final name is complete.
 
 import json
 import re
+import zlib
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -14,7 +16,8 @@ from torch import Tensor
 
 from dna_ray.errors import ArtifactError
 from dna_ray.mining.durable import write_file
-from dna_ray.mining.fit import Functions, Training
+from dna_ray.mining.fit import Training
+from dna_ray.mining.functions import Functions
 
 KEPT = 2  # the last ones: workers that resume agree on the newest that all of them see
 _NAME = re.compile(r"step-(\d{9})\.safetensors")
@@ -96,23 +99,35 @@ def _path(folder: Path, step: int) -> Path:
     return folder / f"step-{step:09d}.safetensors"
 
 
-def _write(folder: Path, step: int, tensors: dict[str, Tensor], progress: dict[str, object]) -> Path:
+def _write(folder: Path, step: int, tensors: dict[str, Tensor], progress: dict[str, Any]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = _path(folder, step)
     data = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    write_file(path, [save(data, metadata={"progress": json.dumps(progress)})])
+    metadata = {"progress": json.dumps(progress), "crc32": str(_checksum(data))}
+    write_file(path, [save(data, metadata=metadata)])
     return path
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
-            progress = json.loads((file.metadata() or {})["progress"])
-            return {name: file.get_tensor(name) for name in file.keys()}, progress  # noqa: SIM118
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if int(metadata["crc32"]) != _checksum(tensors):
+            raise ValueError("its checksum differs")
+        return tensors, json.loads(metadata["progress"])
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise ArtifactError(
             f"{path}: not a checkpoint, or a damaged one ({error}); delete it, and run again"
         ) from error
+
+
+def _checksum(tensors: dict[str, Tensor]) -> int:
+    """crc32 of all bytes by order of name: safetensors itself notices no flipped bit."""
+    checksum = 0
+    for _, value in sorted(tensors.items()):
+        checksum = zlib.crc32(value.numpy().data, checksum)
+    return checksum
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -31,7 +31,8 @@ class MineConfig:
         omega: Frequency scale of the sines, in radians per unit of pre-activation.
         epochs: Passes over all weights; may be fractional.
         batch_size: Points of each function in a step, over all workers; None: chosen by the size of the functions.
-        lr: Peak learning rate of Adam.
+        lr: Peak learning rate of Adam; None: 5e-4 where functions start from an SVD (one layer over learned places),
+            1e-2 elsewhere.
         clip_norm: Largest norm of a step's gradient.
         patience: Epochs without improvement of the loss before training stops early; 0 never stops.
         dtype: Of the products: `auto` (bfloat16 where the device is fast at it), `float32`, `bfloat16`.
@@ -50,7 +51,7 @@ class MineConfig:
     omega: float = 30.0
     epochs: float = 8.0
     batch_size: int | None = None
-    lr: float = 2e-3
+    lr: float | None = None
     clip_norm: float = 1.0
     patience: float = 0.0
     dtype: str = "auto"

@@ -37,6 +37,30 @@ def write_file(path: Path, parts: Iterable[bytes | memoryview]) -> None:
 
 
 @contextlib.contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path` that takes its name when the block ends well; to be opened by its path.
+
+    Raises:
+        SpaceError: No space is left.
+        InputError: The folder cannot be written to.
+    """
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            os.fchmod(handle, 0o644)
+            yield Path(name)
+            os.fsync(handle)
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(handle)
+        sync_folder(path.parent)
+
+
+@contextlib.contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
     """A temporary folder beside `folder` that takes its name when the block ends well; a folder there is replaced.
 

@@ -8,17 +8,17 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from dna_ray.errors import DnaRayError
+from dna_ray.errors import QualityError
 from dna_ray.mining.blocks import Block, BlockSampler
-from dna_ray.mining.siren import Precision
+from dna_ray.mining.functions import Functions
 
+LARGEST_SIDE = 128  # of a block: its rows and columns cost less than its points
 WARM_UP = 0.02  # share of the steps in which the learning rate rises
+_ADVICE = "the last checkpoint is kept: run again with a smaller --lr or --omega"
 
 
-class DivergedError(DnaRayError):
-    """Training produced a loss that is not finite; the last checkpoint is good."""
-
-    exit_code = 4
+class DivergedError(QualityError):
+    """Training produced a loss or a gradient that is not finite; the last checkpoint is good."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,21 +101,6 @@ class Alone:
 ALONE = Alone()
 
 
-class Functions(nn.Module):
-    """Coordinates and the functions over them: everything that is trained."""
-
-    def __init__(self, coordinates: nn.Module, network: nn.Module, precision: Precision) -> None:
-        super().__init__()
-        self.coordinates = coordinates
-        self.network = network
-        self.precision = precision
-
-    def forward(self, tensor: Tensor, row: Tensor, col: Tensor) -> Tensor:
-        """Normalised weights of blocks: [g, n], [g, n, r], [g, n, c] -> [g, n, r, c]."""
-        rows, cols = self.coordinates(tensor, row, col)
-        return self.network(rows, cols, self.precision)
-
-
 @dataclass(slots=True)
 class Training:
     """What a checkpoint holds, beside the number of the step.
@@ -137,11 +122,20 @@ class Training:
 
 
 def prepare(functions: Functions) -> Training:
-    """Training at step 0. Weights inside a sine learn slower by omega, as they are multiplied by it."""
-    slow = [(p, 1 / band.shape.omega) for band in functions.network.bands for p in band.inside()]  # type: ignore
-    scaled = {id(p) for p, _ in slow}
-    groups = [{"params": [p for p in functions.parameters() if id(p) not in scaled], "scale": 1.0}]
-    groups += [{"params": [p], "scale": scale} for p, scale in slow]
+    """Training at step 0.
+
+    Weights inside a sine learn slower by omega, as they are multiplied by it. Those outside a single layer learn slower
+    by its width: that many products of sines cancel each other's means, and a step in common moves the sum of them all.
+    """
+    scales = {parameter: 1.0 for parameter in functions.parameters()}
+    for siren in functions.sets():
+        scales |= dict.fromkeys(siren.inside(), 1 / siren.shape.omega)
+        if not siren.hidden_weight:
+            scales[siren.out_weight] = 1 / siren.shape.widths[0]
+    groups = [
+        {"params": [parameter for parameter, own in scales.items() if own == scale], "scale": scale}
+        for scale in dict.fromkeys(scales.values())
+    ]
     return Training(functions, torch.optim.Adam(groups, lr=0.0, betas=(0.9, 0.99), fused=True))
 
 
@@ -171,12 +165,14 @@ def fit(
     generator = torch.Generator()
     while training.step < schedule.steps:
         step = training.step + 1
-        generator.manual_seed(_seed(schedule.seed, step, team.rank))
+        generator.manual_seed(seed_of(schedule.seed, step, team.rank))
         block = sampler.sample(generator)
         loss = loss_of(training.functions, block)
         loss.backward()
         total, stopped = _combine(parameters, loss.detach(), team, step, stopping())
-        torch.nn.utils.clip_grad_norm_(parameters, schedule.clip_norm)
+        norm = torch.nn.utils.clip_grad_norm_(parameters, schedule.clip_norm)
+        if not isfinite(norm.item()):
+            raise DivergedError(f"step {step}: the gradient is not finite; {_ADVICE}")
         rate = schedule.rate(step)
         for group in training.optimizer.param_groups:
             group["lr"] = rate * group["scale"]
@@ -191,9 +187,9 @@ def fit(
 
 
 def blocks_and_side(batch_size: int) -> tuple[int, int]:
-    """Blocks of how many rows and columns make up `batch_size` points: at least four of them, where that is possible."""
+    """How many blocks of how many rows and columns make up `batch_size` points: at least four, where possible."""
     side = 1 << max(0, int(sqrt(max(1, batch_size // 4))).bit_length() - 1)
-    side = min(side, 64)
+    side = min(side, LARGEST_SIDE)
     return max(1, round(batch_size / side**2)), side
 
 
@@ -208,10 +204,7 @@ def _combine(parameters: list[nn.Parameter], loss: Tensor, team: Team, step: int
     team.add([figures, *[parameter.grad for parameter in parameters if parameter.grad is not None]])
     shards = figures[2:].nonzero().flatten().tolist()
     if shards:
-        raise DivergedError(
-            f"step {step}: the loss on shard {shards[0]} of {team.size} is not finite; "
-            "the last checkpoint is kept: run again with a smaller --lr or --omega"
-        )
+        raise DivergedError(f"step {step}: the loss on shard {shards[0]} of {team.size} is not finite; {_ADVICE}")
     return figures[0].item(), bool(figures[1].item())
 
 
@@ -223,7 +216,7 @@ def _note(training: Training, step: int, loss: float) -> None:
         training.best, training.best_step = training.smooth, step
 
 
-def _seed(seed: int, step: int, rank: int) -> int:
+def seed_of(seed: int, step: int, rank: int) -> int:
     """Distinct for distinct steps and ranks (splitmix64)."""
     x = (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + rank * 0x94D049BB133111EB) & (2**64 - 1)
     x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & (2**64 - 1)

@@ -1,9 +1,25 @@
 """Groups: which tensors share a function. A coordinate runs only its own group's function."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from dna_ray.mining.tiles import Band
 from dna_ray.networks import KINDS, Anatomy, TensorInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """Some consecutive rows of one matrix, and the group whose function they belong to."""
+
+    tensor: str
+    row: int
+    rows: int
+    cols: int
+    group: int
+
+    @property
+    def size(self) -> int:
+        """Number of weights."""
+        return self.rows * self.cols
 
 
 def one(anatomy: Anatomy) -> list[Band]:
@@ -29,7 +45,9 @@ PARTITIONS: dict[str, Callable[[Anatomy], list[Band]]] = {
 
 
 def pieces(anatomy: Anatomy, size: int) -> list[Band]:
-    """Groups of about `size` weights: large tensors are split by rows, small neighbours of one kind are put together.
+    """Groups of about `size` weights: large tensors are split by rows, small neighbours are put together.
+
+    Neighbours are tensors of one kind in layers that follow each other, then those of the next kind.
 
     Every function then describes as many weights as every other one, so that all can have one shape.
     """

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from dna_ray.mining.sine import EAGER, Kernels, bilinear_sine, outer_sine, sine
+from dna_ray.mining.sine import EAGER, Kernels, bilinear_sine, outer_sine, sine_layer
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,7 +53,10 @@ class Precision:
 
 
 class SirenSet(nn.Module):
-    """`groups` SIRENs of one shape, as batched products. Their results are sums over the last layer's sines."""
+    """`groups` SIRENs of one shape, as batched products. Their results are sums over the last layer's sines.
+
+    What is inside a sine is stored in fp16; the last layer, whose large terms nearly cancel, in fp32.
+    """
 
     def __init__(self, shape: SirenShape, *, generator: torch.Generator) -> None:
         super().__init__()
@@ -79,7 +82,7 @@ class SirenSet(nn.Module):
         col_angle = self._angle(cols, self.col_weight, None)
         if not self.hidden_weight:
             weight = self.out_weight.repeat_interleave(n, 0)
-            value = bilinear_sine(row_angle, col_angle, weight, dtype=precision.dtype).view(g, n, r, c)
+            value = bilinear_sine(row_angle, col_angle, weight).view(g, n, r, c)
         else:
             x = outer_sine(row_angle, col_angle, dtype=precision.dtype, kernels=precision.kernels)
             value = self._deeper(x.view(g, n * r * c, -1), precision).view(g, n, r, c)
@@ -92,18 +95,26 @@ class SirenSet(nn.Module):
     def _angle(self, places: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """omega (W x + b) of every row or column: [g, n, k, a] -> [g * n, k, h], in full precision."""
         g, n, k, _ = places.shape
-        scaled = (self.shape.omega * weight).transpose(1, 2)
+        scaled = (self.shape.omega * as_stored(weight)).transpose(1, 2)
         flat = places.reshape(g, n * k, -1)
-        angle = flat @ scaled if bias is None else torch.baddbmm(self.shape.omega * bias.unsqueeze(1), flat, scaled)
+        if bias is None:
+            angle = flat @ scaled
+        else:
+            angle = torch.baddbmm(self.shape.omega * as_stored(bias).unsqueeze(1), flat, scaled)
         return angle.view(g * n, k, -1)
 
     def _deeper(self, x: Tensor, precision: Precision) -> Tensor:
         """The layers after the first: [g, points, h] -> [g, points, 1]."""
         omega, dtype = self.shape.omega, precision.dtype
         for weight, bias in zip(self.hidden_weight, self.hidden_bias, strict=True):
-            scaled = (omega * weight).to(dtype).transpose(1, 2)
-            x = sine(torch.baddbmm((omega * bias).to(dtype).unsqueeze(1), x, scaled), precision.kernels)
+            scaled, offset = (omega * as_stored(weight)).to(dtype), (omega * as_stored(bias)).to(dtype)
+            x = sine_layer(x, scaled, offset, precision.kernels)
         return x @ self.out_weight.to(dtype).unsqueeze(2)
+
+
+def as_stored(parameter: Tensor) -> Tensor:
+    """Rounded to fp16 as in the file, the gradient passed on as it is: training sees what the file will hold."""
+    return parameter + (parameter.detach().half().float() - parameter.detach())
 
 
 class SpectralDNA(nn.Module):
@@ -179,7 +190,7 @@ def _own(places: Tensor, axes: Sequence[int]) -> Sequence[Tensor]:
 
 def _frequency(places: Float[Tensor, "g n k a"], slope: Float[Tensor, "g a"]) -> Float[Tensor, "g n k 1"]:
     """Local frequency, between 1/e and e, so that a step of training cannot run away with it."""
-    return torch.exp(torch.tanh(torch.einsum("gnka,ga->gnk", places, slope))).unsqueeze(-1)
+    return torch.exp(torch.tanh(torch.einsum("gnka,ga->gnk", places, as_stored(slope)))).unsqueeze(-1)
 
 
 def _uniform(shape: tuple[int, ...], bound: float, generator: torch.Generator) -> nn.Parameter:

@@ -6,12 +6,17 @@ decomposition sum_k u_k v_k, exactly, whatever omega is. Training starts there, 
 better. With more than one hidden layer the places start so, and the functions as SIRENs do.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from math import pi
+from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dna_ray.mining.coordinates import REACH, LearnedPlaces
@@ -23,36 +28,59 @@ AMPLITUDE = 0.9  # largest sin of a place
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """Mean and standard deviation of each matrix, as float32; a constant matrix has deviation 1."""
+    """Mean and standard deviation of each matrix, as float32; the deviation of a constant matrix is 0."""
 
     mean: Float[Tensor, " t"]
     deviation: Float[Tensor, " t"]
 
 
+T = TypeVar("T")
+
+
+def _once(look: Callable[[Field], T]) -> Callable[[Field], T]:
+    """Looks at a field once, as long as it lives: a budget is met in several drafts."""
+    seen: WeakKeyDictionary[Field, T] = WeakKeyDictionary()
+
+    @wraps(look)
+    def remembered(field: Field) -> T:
+        if field not in seen:
+            seen[field] = look(field)
+        return seen[field]
+
+    return remembered
+
+
+@_once
 def statistics(field: Field) -> Statistics:
-    """What the normalisation of fitting divides by, and the file holds."""
+    """What fitting normalises by, and the file holds."""
     pairs = []
     for info in field.anatomy.matrices:
         values = field.matrix(info.name).double()
-        spread = values.std(correction=0).item()
-        pairs.append((values.mean().item(), spread if spread > 0 else 1.0))
+        constant = values.min() == values.max()
+        pairs.append((values.mean().item(), 0.0 if constant else values.std(correction=0).item()))
     mean, deviation = torch.tensor(pairs, dtype=torch.float32).reshape(-1, 2).unbind(1)
     return Statistics(mean, deviation)
 
 
-def spectra(field: Field, found: Statistics) -> list[np.ndarray[tuple[int], np.dtype[np.float64]]]:
+@_once
+def spectra(field: Field) -> list[NDArray[np.float64]]:
     """Singular values of each centred matrix, largest first."""
     result = []
-    for i, info in enumerate(field.anatomy.matrices):
-        gram = _gram(field.matrix(info.name).double() - found.mean[i].double())
+    for info, mean in zip(field.anatomy.matrices, statistics(field).mean.double(), strict=True):
+        gram = _gram(field.matrix(info.name).double() - mean)
         result.append(torch.linalg.eigvalsh(gram).flip(0).clamp_min(0).sqrt().numpy())
     return result
+
+
+def normalised(matrix: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
+    """A matrix brought to mean 0 and variance 1; a constant one to mean 0."""
+    return (matrix - mean) / torch.where(deviation > 0, deviation, 1)
 
 
 def start_places(places: LearnedPlaces, field: Field, found: Statistics, dims: tuple[int, ...]) -> float:
     """Sets places to the singular vectors, and returns what a product of two sines is to be multiplied by."""
     factors = [
-        _factors(((field.matrix(info.name).double() - mean) / deviation), d)
+        _factors(normalised(field.matrix(info.name).double(), mean, deviation), d)
         for info, d, mean, deviation in zip(
             field.anatomy.matrices, dims, found.mean.double(), found.deviation.double(), strict=True
         )
@@ -71,23 +99,26 @@ def start_places(places: LearnedPlaces, field: Field, found: Statistics, dims: t
     return float(shrink**-2)
 
 
-def start_functions(bands: list[SirenSet], gain: float) -> None:
-    """Sets one-layer functions to the sum of products of sines; each band takes the dimensions that it reads."""
+def set_products(sets: Sequence[SirenSet], gain: float) -> None:
+    """Sets one-layer functions to the sum of products of sines; each set takes the dimensions that it reads.
+
+    Units beyond two for each dimension keep the sines they have, with weight 0.
+    """
     with torch.no_grad():
-        for band in bands:
-            pairs = min(band.shape.widths[0] // 2, band.shape.row_axes)
-            unit = 1 / band.shape.omega
-            for parameter in (band.row_weight, band.col_weight, band.bias, band.out_weight, band.out_bias):
-                parameter[:, : 2 * pairs].zero_() if parameter.ndim > 1 else parameter.zero_()
-            band.out_weight.zero_()
-            for k in range(pairs):
-                minus, plus, axis = 2 * k, 2 * k + 1, k
-                band.row_weight[:, [minus, plus], axis] = unit
-                band.col_weight[:, minus, axis] = -unit
-                band.col_weight[:, plus, axis] = unit
-                band.bias[:, [minus, plus]] = unit * pi / 2
-                band.out_weight[:, minus] = gain / 2
-                band.out_weight[:, plus] = -gain / 2
+        for siren in sets:
+            unit = 1 / siren.shape.omega
+            pairs = min(siren.shape.widths[0] // 2, siren.shape.row_axes)
+            axis = torch.arange(pairs)
+            minus, plus = 2 * axis, 2 * axis + 1
+            for weight, sign in ((siren.row_weight, 1), (siren.col_weight, -1)):
+                weight[:, : 2 * pairs] = 0
+                weight[:, minus, axis] = sign * unit
+                weight[:, plus, axis] = unit
+            siren.bias[:, : 2 * pairs] = unit * pi / 2
+            siren.out_weight.zero_()
+            siren.out_weight[:, minus] = gain / 2
+            siren.out_weight[:, plus] = -gain / 2
+            siren.out_bias.zero_()
 
 
 def _set_places(table: Tensor, scale: Tensor, base: int, factor: Tensor, reach: float) -> int:

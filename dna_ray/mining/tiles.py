@@ -17,24 +17,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dna_ray.errors import ArtifactError
+from dna_ray.mining.durable import new_file
 from dna_ray.mining.field import Field
+from dna_ray.mining.groups import Band
 
 SIDE = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Band:
-    """Some consecutive rows of one matrix, and the group whose function they belong to."""
-
-    tensor: str
-    row: int
-    rows: int
-    cols: int
-    group: int
-
-    @property
-    def size(self) -> int:
-        return self.rows * self.cols
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,19 +86,22 @@ def cut(field: Field, tiles: Sequence[Tile]) -> Shard:
 
 
 def write_store(path: Path, field: Field, tiles: Sequence[Tile]) -> None:
-    """Writes the weights of `tiles` to a tile store; `path` appears when it is complete."""
+    """Writes the weights of `tiles` to a tile store; `path` appears when it is complete.
+
+    Raises:
+        SpaceError: No space is left.
+    """
     header = {"fingerprint": field.fingerprint, "tiles": [astuple(tile) for tile in tiles]}
     schema = pa.schema([("weight", pa.float32())], metadata={"dna_ray.tiles": json.dumps(header)})
-    partial = path.with_name(path.name + ".partial")
+    layout = {"compression": "NONE", "use_dictionary": False, "write_statistics": False, "write_page_checksum": True}
     name, matrix = None, torch.empty(0)
-    with pq.ParquetWriter(partial, schema, compression="NONE", use_dictionary=False, write_statistics=False) as writer:
+    with new_file(path) as partial, pq.ParquetWriter(partial, schema, **layout) as writer:
         for tile in tiles:
             if tile.tensor != name:
                 name, matrix = tile.tensor, field.matrix(tile.tensor).float()
             block = matrix[tile.row : tile.row + tile.rows, tile.col : tile.col + tile.cols]
             table = pa.table([pa.array(block.contiguous().flatten().numpy())], schema=schema)
             writer.write_table(table, row_group_size=tile.size)
-    partial.replace(path)
 
 
 def read_index(path: Path, *, fingerprint: str | None = None) -> list[Tile]:
@@ -132,16 +122,22 @@ def read_index(path: Path, *, fingerprint: str | None = None) -> list[Tile]:
 
 
 def load_shard(path: Path, indices: Sequence[int]) -> Shard:
-    """Reads the tiles with these indices from a store, row group by row group, and no others."""
+    """Reads the tiles with these indices from a store, row group by row group, and no others.
+
+    Raises:
+        ArtifactError: The file is no tile store, or one of these tiles is damaged.
+    """
     index = read_index(path)
     chosen = tuple(index[i] for i in indices)
     values = np.empty(sum(tile.size for tile in chosen), dtype=np.float32)
     offset = 0
-    with pq.ParquetFile(path, memory_map=True) as file:
-        for i, tile in zip(indices, chosen, strict=True):
-            column = file.read_row_group(i, columns=["weight"])["weight"]
-            values[offset : offset + tile.size] = column.to_numpy()
-            offset += tile.size
+    try:
+        with pq.ParquetFile(path, memory_map=True, page_checksum_verification=True) as file:
+            for i, tile in zip(indices, chosen, strict=True):
+                values[offset : offset + tile.size] = file.read_row_group(i, columns=["weight"])["weight"].to_numpy()
+                offset += tile.size
+    except (OSError, pa.ArrowException, ValueError) as error:
+        raise ArtifactError(f"{path}: tile {i} is damaged ({error}); delete the file, and run again") from error
     return Shard(chosen, torch.from_numpy(values))
 
 

@@ -13,7 +13,8 @@ from torch import Tensor
 from dna_ray.mining import checkpoints, sines, tiles
 from dna_ray.mining.config import MineConfig
 from dna_ray.mining.field import Field
-from dna_ray.mining.fit import ALONE, Functions, Step, Team, fit, prepare
+from dna_ray.mining.fit import ALONE, Step, Team, fit, prepare
+from dna_ray.mining.functions import Functions, assemble, precision_for
 from dna_ray.mining.plan import SinePlan
 from dna_ray.mining.start import Statistics
 from dna_ray.networks import Anatomy
@@ -119,5 +120,5 @@ def result(job: Job) -> dict[str, Tensor] | None:
 
 
 def _functions(job: Job, device: torch.device) -> Functions:
-    precision = sines.precision_for(job.config.dtype, device, compile_kernels=job.compile)
-    return sines.assemble(job.shape, job.anatomy, precision, seed=job.config.seed).to(device)
+    precision = precision_for(job.config.dtype, device, compile_kernels=job.compile)
+    return assemble(job.shape, job.anatomy, precision, seed=job.config.seed).to(device)

@@ -19,8 +19,8 @@ from dna_ray.recipe import CompareRecipe, to_mapping
 from dna_ray.report.findings import Compared, score_json
 from dna_ray.report.page import write_comparison
 from dna_ray.report.tables import compare_table
-from dna_ray.verbs.mined import Judged, Mined, judged, mine_one
-from dna_ray.verbs.plan import plan_kind
+from dna_ray.verbs.mined import Judged, judged, mine_one
+from dna_ray.verbs.plan import MinePlan, plan_kind
 from dna_ray.verbs.progress import Progress, Silent
 from dna_ray.verbs.recorded import Recorded, at_work, opened
 from dna_ray.verbs.result import plain
@@ -73,7 +73,7 @@ class CompareResult:
 class ComparePlan:
     """What `compare` would do: a plan for each kind."""
 
-    kinds: tuple[Any, ...]
+    kinds: tuple[MinePlan, ...]
 
     def to_json(self) -> dict[str, Any]:
         return {"kinds": [each.to_json() for each in self.kinds]}
@@ -120,7 +120,8 @@ def _compare(
     judging = judged(network, what.task, texts=what.texts, limit=what.limit, device=recipe.how.device)
     with progress.stage("read"):
         field = read_field(network)
-    rows, folders = [], {}
+    rows: list[Compared] = []
+    folders: dict[str, str] = {}
     for number, kind in enumerate(what.kinds, 1):
         progress.note(f"{kind}: {number} of {len(what.kinds)}")
         out = (Path(recipe.how.out) if recipe.how.out else run.dna) / kind
@@ -158,7 +159,7 @@ def _mine_row(
     """Mines one kind in a folder of its own. Its training curve stays there: the journal has room for one curve."""
     work = run.path / "kinds" / kind
     work.mkdir(parents=True, exist_ok=True)
-    mined: Mined = mine_one(
+    mined = mine_one(
         network,
         field,
         replace(recipe.what.config, kind=kind),

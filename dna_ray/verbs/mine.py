@@ -1,6 +1,7 @@
 """Mines a network into DNA, and records it."""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from dna_ray.errors import ArtifactError
+from dna_ray.mining.config import SINE_KINDS
 from dna_ray.mining.dna import read_dna
 from dna_ray.mining.durable import write_file
 from dna_ray.mining.field import read_field
@@ -92,7 +94,7 @@ def mine(recipe: MineRecipe, *, progress: Progress | None = None, fresh: bool = 
         KeyboardInterrupt: `progress` asked to stop; the run can go on from its last step.
     """
     progress = progress or Silent()
-    progress.expect({"load": 2, "plan": 4, "lay out": 6, "train": 60, "fit": 20, "measure": 3, "evaluate": 20})
+    progress.expect(_stages(recipe))
     with progress.stage("load"):
         network = load(recipe.what.network)
         run = open_run(recipe, fingerprint=network.fingerprint, fresh=fresh)
@@ -108,6 +110,16 @@ def mine(recipe: MineRecipe, *, progress: Progress | None = None, fresh: bool = 
 def plan(recipe: MineRecipe, *, progress: Progress | None = None) -> MinePlan:
     """What `mine` would do: sizes, workers, memory, disk and time, estimated. Writes nothing."""
     return plan_mine(recipe, progress or Silent())
+
+
+def _stages(recipe: MineRecipe) -> dict[str, float]:
+    """Seconds that each stage takes, roughly, on a small network: shares of the bar for the whole."""
+    work: dict[str, float] = {"fit": 20}
+    if recipe.what.config.kind in SINE_KINDS:
+        ray = {"start Ray": 10, "start workers": 25} if recipe.how.workers else {}
+        work = {"plan": 4, "lay out": 6, **ray, "train": 60}
+    judging = {} if recipe.what.task in (None, "none") else {"evaluate": 20}
+    return {"load": 3, **work, "measure": 3, **judging, "record": 5}
 
 
 def _mine(recipe: MineRecipe, network: Network, run: RunFolder, record: Recorded, progress: Progress) -> MineResult:
@@ -133,7 +145,7 @@ def _mine(recipe: MineRecipe, network: Network, run: RunFolder, record: Recorded
 
 
 def _written(run: RunFolder, mined: Mined, record: Recorded) -> MineResult:
-    findings = replace(mined.findings, curve=[*record.past_points(), *mined.findings.curve])
+    findings = replace(mined.findings, curve=_joined(record.past_points(), mined.findings.curve))
     page = write_page(run.path, findings)
     result = MineResult(
         network=findings.network,
@@ -151,6 +163,12 @@ def _written(run: RunFolder, mined: Mined, record: Recorded) -> MineResult:
     files = [page.relative_to(run.path), run.result.relative_to(run.path), *figures]
     record.tell(*mined.events(run.path), *({"event": "artifact", "file": str(file)} for file in files))
     return result
+
+
+def _joined(past: Sequence[Mapping[str, float]], new: Sequence[Mapping[str, float]]) -> list[Mapping[str, float]]:
+    """One curve: of steps that were repeated after a loss, the later point counts."""
+    points = {point["step"]: point for point in (*past, *new)}
+    return [points[step] for step in sorted(points)]
 
 
 def _earlier(run: RunFolder, record: Recorded) -> MineResult | None:

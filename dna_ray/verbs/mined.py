@@ -1,11 +1,14 @@
 """One network into one DNA, measured and judged: what `mine` does once and `compare` does for every kind."""
 
+import contextlib
 import hashlib
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from dna_ray.errors import TaskError
 from dna_ray.mining import KINDS
@@ -15,6 +18,7 @@ from dna_ray.mining.dna import FILE_NAME, Dna, read_dna, write_dna
 from dna_ray.mining.dna import rebuild as rebuild_tensors
 from dna_ray.mining.field import Field
 from dna_ray.mining.folder import write_folder
+from dna_ray.mining.kind import Payload
 from dna_ray.mining.measure import measure
 from dna_ray.mining.measures import Measures
 from dna_ray.networks import Network, from_state_dict
@@ -24,7 +28,7 @@ from dna_ray.report.page import model_card
 from dna_ray.tasks import Score, TaskSettings, default_task, why_unmeasured
 from dna_ray.tasks import evaluate as judge
 from dna_ray.verbs.progress import Progress
-from dna_ray.verbs.train import Tell, train
+from dna_ray.verbs.train import Tell, clear, train
 
 PARTIAL = "measured.safetensors"  # what is measured is read from disk, and only then given its name
 
@@ -51,11 +55,6 @@ class Mined:
     folder: Path
     id: str
     findings: Findings
-    curve: list[dict[str, float]] = field(default_factory=list)
-
-    @property
-    def measures(self) -> Measures:
-        return self.findings.measures
 
     def events(self, run: Path) -> list[dict[str, Any]]:
         """The journal's entries about it."""
@@ -129,37 +128,50 @@ def mine_one(
         with progress.stage("fit"):
             payload = fit_to_file(network, weights, config, KINDS[config.kind])
     seconds = time.monotonic() - began
-    with progress.stage("write"):
-        file = work / PARTIAL
-        write_dna(file, network=network, kind=config.kind, payload=payload)
-        dna = read_dna(file)
-    with progress.stage("measure"):
-        measures = measure(
-            weights,
-            rebuild_tensors(dna, KINDS),
-            file_bytes=dna.path.stat().st_size,
-            sections={name: section.nbytes for name, section in dna.header.sections.items()},
+    with _read_back(network, config.kind, payload, work, progress) as dna:
+        findings = Findings(
+            network=network.name,
+            kind=config.kind,
+            measures=_measured(weights, dna, progress),
+            recipe=recipe,
+            fingerprint=network.fingerprint,
+            family=network.anatomy.family,
+            curve=curve,
+            seconds=seconds,
         )
-    findings = Findings(
-        network=network.name,
-        kind=config.kind,
-        measures=measures,
-        recipe=recipe,
-        fingerprint=network.fingerprint,
-        family=network.anatomy.family,
-        curve=curve,
-        seconds=seconds,
-    )
-    findings = _with_score(findings, dna, network, judging, progress)
+        findings = _with_score(findings, dna, network, judging, progress)
     write_folder(out, network=network, kind=config.kind, payload=payload, card=model_card(findings))
-    file.unlink()
-    return Mined(folder=out, id=file_id(out), findings=findings, curve=curve)
+    clear(work)
+    return Mined(folder=out, id=file_id(out), findings=findings)
 
 
 def file_id(folder: Path) -> str:
     """sha256 of a DNA's file, in hex."""
     with (folder / FILE_NAME).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def _read_back(network: Network, kind: str, payload: Payload, work: Path, progress: Progress) -> Iterator[Dna]:
+    """The DNA as it is read from a file, under a name that is not final: what is measured is what readers get."""
+    file = work / PARTIAL
+    try:
+        with progress.stage("write"):
+            write_dna(file, network=network, kind=kind, payload=payload)
+            dna = read_dna(file)
+        yield dna
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def _measured(weights: Field, dna: Dna, progress: Progress) -> Measures:
+    with progress.stage("measure"):
+        return measure(
+            weights,
+            rebuild_tensors(dna, KINDS),
+            file_bytes=dna.path.stat().st_size,
+            sections={name: section.nbytes for name, section in dna.header.sections.items()},
+        )
 
 
 def _with_score(findings: Findings, dna: Dna, network: Network, judging: Judged, progress: Progress) -> Findings:
@@ -179,6 +191,5 @@ def _with_score(findings: Findings, dna: Dna, network: Network, judging: Judged,
 
 
 def _judge_device(device: str) -> str:
-    import torch
-
-    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    """Workers may have GPUs where this process has none: then it judges on its processor."""
+    return ("cuda" if device == "auto" else device) if torch.cuda.is_available() else "cpu"

@@ -1,11 +1,16 @@
 """Trains the functions of a sine kind, here or on Ray, and tells the journal."""
 
+import contextlib
+import itertools
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from dna_ray.errors import ArtifactError
+import torch
+
+from dna_ray.errors import RecipeError, ResourceError
 from dna_ray.mining import KINDS, checkpoints, sines, start, training
 from dna_ray.mining.budget import draft_to_file
 from dna_ray.mining.config import MineConfig
@@ -20,6 +25,7 @@ from dna_ray.tracking.journal import now
 from dna_ray.verbs.progress import Progress, Stage
 
 Tell = Callable[..., None]
+STORE, CHECKPOINTS = "tiles.parquet", "checkpoints"
 _FLUSH_SECONDS = 1.0  # between two batches of points in the journal
 _POINT_SECONDS = 0.1  # of the curve: faster steps are averaged
 
@@ -53,6 +59,13 @@ def train(
     return sines.encode(job.shape, field, job.statistics, state), curve.points
 
 
+def clear(folder: Path) -> None:
+    """Removes what only training needed: tiles, checkpoints, and what Ray Train left."""
+    (folder / STORE).unlink(missing_ok=True)
+    for name in (CHECKPOINTS, "ray"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+
+
 def plan_job(network: Network, field: Field, config: MineConfig, how: MineHow, folder: Path) -> Job:
     """What the workers are told. Writes nothing.
 
@@ -61,9 +74,10 @@ def plan_job(network: Network, field: Field, config: MineConfig, how: MineHow, f
     """
     draft, _ = draft_to_file(network, field, config, KINDS[config.kind])
     found = start.statistics(field)
+    folder = folder.resolve()  # workers have other working directories
     return Job(
-        store=folder / "tiles.parquet",
-        checkpoints=folder / "checkpoints",
+        store=folder / STORE,
+        checkpoints=folder / CHECKPOINTS,
         anatomy=network.anatomy,
         fingerprint=network.fingerprint,
         shape=SinePlan.from_json(dict(draft.params)),
@@ -114,31 +128,41 @@ class Curve:
 def _run(job: Job, how: MineHow, curve: Curve, progress: Progress) -> None:
     total = sines.schedule_for(job.shape, job.anatomy, job.config).steps
     done = checkpoints.saved_steps(job.checkpoints)[-1]
-    if how.workers == 0:
-        with progress.stage("train", total=total, done=done) as stage:
+    with contextlib.ExitStack() as cluster:
+        events: Iterator[Any]
+        if how.workers:
+            events = _on_ray(job, how, cluster, progress)
+        else:
+            events = training.train(job, device=_device(how.device), stopping=lambda: progress.stopping)
             if done:
                 curve.resumed(done, 0)
-            _follow(training.train(job, device=_device(how.device), stopping=lambda: progress.stopping), curve, stage)
-        return
-    from dna_ray.distributed.cluster import ray_cluster
-
-    with ray_cluster(how.address, workers=how.workers, use_gpu=how.device.startswith("cuda")):
-        from dna_ray.distributed.mine import train_on_ray
-
         with progress.stage("train", total=total, done=done) as stage:
-            events = train_on_ray(
-                job,
-                workers=how.workers,
-                threads=how.threads,
-                use_gpu=how.device.startswith("cuda"),
-                elastic=how.elastic,
-                stopping=lambda: progress.stopping,
-            )
             _follow(events, curve, stage, done=done)
 
 
-def _follow(events: Iterator[Any], curve: Curve, stage: Stage, *, done: int = 0) -> None:
-    best = float("inf")
+def _on_ray(job: Job, how: MineHow, cluster: contextlib.ExitStack, progress: Progress) -> Iterator[Any]:
+    """What the workers say, from when they are at work; `cluster` closes what was started for them."""
+    from dna_ray.distributed.cluster import ray_cluster
+
+    use_gpu = how.device.startswith("cuda")
+    with progress.stage("connect to Ray" if how.address else "start Ray"):
+        cluster.enter_context(ray_cluster(how.address, workers=how.workers, use_gpu=use_gpu))
+        from dna_ray.distributed.mine import train_on_ray
+
+    with progress.stage("start workers"):
+        events = train_on_ray(
+            job,
+            workers=how.workers,
+            threads=how.threads,
+            use_gpu=use_gpu,
+            elastic=how.elastic,
+            stopping=lambda: progress.stopping,
+        )
+        first = list(itertools.islice(events, 1))
+    return itertools.chain(first, events)
+
+
+def _follow(events: Iterator[Any], curve: Curve, stage: Stage, *, done: int) -> None:
     try:
         for event in events:
             if not isinstance(event, Step):
@@ -146,8 +170,7 @@ def _follow(events: Iterator[Any], curve: Curve, stage: Stage, *, done: int = 0)
                     curve.resumed(event.step, event.workers)
                 continue
             curve.add(event)
-            best = min(best, event.loss)
-            stage.advance(max(0, event.number - done), loss=event.loss, r2=1 - event.loss, best_r2=1 - best)
+            stage.advance(max(0, event.number - done), loss=event.loss, r2=1 - event.loss)
             done = max(done, event.number)
     finally:
         curve.flush()
@@ -166,12 +189,19 @@ def _point(steps: list[Step], elapsed: float) -> dict[str, float]:
     }
 
 
-def _device(name: str) -> Any:
-    import torch
+def _device(name: str) -> torch.device:
+    """The device of this process.
 
+    Raises:
+        RecipeError: torch knows no such device.
+        ResourceError: This machine has none.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.device(name)
+        device = torch.device(name)
     except RuntimeError as error:
-        raise ArtifactError(str(error)) from error
+        raise RecipeError(f"device {name!r} is not known; use auto, cpu or cuda") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ResourceError(f"device {name!r}: torch finds no GPU here; use --device cpu")
+    return device

@@ -16,16 +16,18 @@ def network_of(
     kinds: Mapping[str, str] | None = None,
     tied: Mapping[str, str] | None = None,
     transposed: tuple[str, ...] = (),
+    layers: Mapping[str, int] | None = None,
     name: str = "small",
 ) -> Network:
-    """A network of `tensors`; what `kinds` does not name is of kind `other`."""
-    kinds, tied = kinds or {}, tied or {}
+    """A network of `tensors`; what `kinds` does not name is of kind `other`, what `layers` does not is outside them."""
+    kinds, tied, layers = kinds or {}, tied or {}, layers or {}
     infos = tuple(
         TensorInfo(
             name=key,
             dtype=DTYPE_NAMES[tensors[key].dtype],
             shape=tuple(tensors[key].shape),
             kind=kinds.get(key, "other"),
+            layer=layers.get(key, -1),
             transposed=key in transposed,
             tied_to=tied.get(key),
         )
@@ -79,3 +81,17 @@ def menagerie() -> Network:
         tied={"embedding.weight": "decoder.weight"},
         transposed=("transposed",),
     )
+
+
+def stack(layers: int = 3, *, rows: int = 24, cols: int = 16, seed: int = 0) -> Network:
+    """An embedding and, in every layer, a query, a key, two matrices of kind `ffn_in`, and a bias: all noise."""
+    generator = torch.Generator().manual_seed(seed)
+    tensors = {"embedding": torch.randn(3 * rows, cols, generator=generator)}
+    kinds, places = {"embedding": "word_embedding"}, {}
+    for layer in range(layers):
+        for part, kind in (("query", "query"), ("key", "key"), ("up", "ffn_in"), ("gate", "ffn_in"), ("bias", "bias")):
+            name = f"layer.{layer}.{part}"
+            shape = (rows,) if kind == "bias" else (rows, cols)
+            tensors[name] = torch.randn(shape, generator=generator) * 0.1 + 0.01
+            kinds[name], places[name] = kind, layer
+    return network_of(tensors, kinds=kinds, layers=places)

@@ -1,0 +1,83 @@
+"""What the tests of clusters share: a toy recipe, and Ray's processes and sockets as seen from outside."""
+
+import ipaddress
+import os
+import socket
+import time
+from collections.abc import Callable
+
+import psutil
+from tiny_runs import TRAINED
+
+LISTEN = "LISTEN"
+CONFIG = {"kind": "hierarchical", **TRAINED, "epochs": 8.0}  # some hundred steps
+HOW = {"tracking": "http://127.0.0.1:9", "checkpoint_every": 0.2}
+
+
+def children(of: int | None = None) -> list[psutil.Process]:
+    """All processes below `of`, by default below this one."""
+    return psutil.Process(of).children(recursive=True)
+
+
+def titled(title: str, below: int | None = None) -> list[psutil.Process]:
+    """Processes below `below` whose title starts so: Ray's workers call themselves `ray::<actor>`."""
+    found = []
+    for process in children(below):
+        try:
+            if " ".join(process.cmdline()).startswith(title):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def open_to_others(processes: list[psutil.Process]) -> list[str]:
+    """Sockets of `processes` that listen beyond loopback."""
+    found = []
+    for process in processes:
+        try:
+            for each in process.net_connections():
+                address = ipaddress.ip_address(each.laddr.ip) if each.status == LISTEN else None
+                if address and not (getattr(address, "ipv4_mapped", None) or address).is_loopback:
+                    found.append(f"{process.name()} {each.laddr.ip}:{each.laddr.port}")
+        except psutil.Error:
+            continue
+    return found
+
+
+def wait_until(condition: Callable[[], object], *, seconds: float = 120.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {seconds} s")
+        time.sleep(0.05)
+
+
+def alive(processes: list[psutil.Process]) -> list[str]:
+    """Those of `processes` that have not ended."""
+    found = []
+    for process in processes:
+        try:
+            if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(" ".join(process.cmdline())[:120])
+        except psutil.Error:
+            continue
+    return found
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on; below those that Ray gives its workers."""
+    sockets = [socket.socket() for _ in range(count)]
+    found, port = [], 2000 + os.getpid() % 6000
+    for each in sockets:
+        while True:
+            port += 1
+            try:
+                each.bind(("127.0.0.1", port))
+                break
+            except OSError:
+                continue
+        found.append(port)
+    for each in sockets:
+        each.close()
+    return found

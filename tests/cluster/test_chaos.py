@@ -1,0 +1,135 @@
+"""Processes die in the middle of a run; its DNA is, byte for byte, that of an undisturbed one."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from raylets import CONFIG, HOW, alive, children, open_to_others, titled, wait_until
+from tiny_runs import recipe_for
+
+from dna_ray.distributed.cluster import ray_cluster
+from dna_ray.mining import checkpoints
+from dna_ray.mining.fit import DivergedError
+from dna_ray.recipe import MineRecipe, to_yaml
+from dna_ray.tracking import journal
+from dna_ray.tracking.record import read_record
+from dna_ray.verbs.mine import MineResult, mine
+from dna_ray.verbs.mined import file_id
+
+pytestmark = pytest.mark.ray
+
+EARLY = 30  # a step that is soon reached, far from the last
+WORKER = "ray::RayTrainWorker"
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    """One for all tests: `mine` uses the Ray that its process is connected to."""
+    with ray_cluster(None, workers=2):
+        yield
+
+
+def checkpoint_beyond(run: Path, step: int) -> bool:
+    return max(checkpoints.saved_steps(run / "checkpoints"), default=0) > step
+
+
+def only_run(home: Path) -> Path:
+    return next(home.glob("mine-*"))
+
+
+def test_a_killed_worker_is_replaced_and_the_bytes_are_the_same(
+    cluster: None, undisturbed: MineResult, network: Path, tmp_path: Path
+):
+    victims: list[psutil.Process] = []
+    exposed: list[str] = []
+
+    def kill() -> None:
+        wait_until(lambda: any(checkpoint_beyond(run, EARLY) for run in tmp_path.glob("mine-*")))
+        exposed.extend(open_to_others(children()))
+        victims.append(titled(WORKER)[0])
+        victims[0].kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    result = mine(recipe_for(network, tmp_path, workers=2, how=HOW, **CONFIG))
+    killer.join()
+    assert victims
+    assert not exposed
+    resumed = [entry["step"] for entry in journal.read(Path(result.run)) if entry["event"] == "resumed"]
+    assert resumed
+    assert resumed[0] > EARLY
+    assert result.id == undisturbed.id
+
+
+def test_every_step_is_in_the_curve(undisturbed: MineResult):
+    record = read_record(Path(undisturbed.run))
+    steps = list(record.points)
+    assert steps == sorted(steps)
+    assert steps[-1] > 4 * EARLY
+    assert record.status == "finished"
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_at_once_and_names_step_and_shard(
+    cluster: None, network: Path, tmp_path: Path
+):
+    with pytest.raises(DivergedError, match=r"step \d+: the (loss on shard \d of 2|gradient) is not finite") as caught:
+        mine(recipe_for(network, tmp_path, workers=2, how=HOW, **{**CONFIG, "lr": 1e30, "clip_norm": 1e30}))
+    assert caught.value.exit_code == 4
+    run = only_run(tmp_path)
+    entries = journal.read(run)
+    assert entries[-1]["status"] == "failed"
+    assert "not finite" in entries[-1]["reason"]
+    assert sum(entry["event"] == "resumed" for entry in entries) == 0
+    assert checkpoints.saved_steps(run / "checkpoints")
+
+
+def start(recipe: MineRecipe, file: Path) -> "subprocess.Popen[bytes]":
+    """`dna-ray mine` in a process of its own."""
+    file.write_text(to_yaml(recipe))
+    return subprocess.Popen(
+        [sys.executable, "-m", "dna_ray", "mine", "--recipe", str(file)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "RAY_ADDRESS": ""},
+    )
+
+
+def stop(driver: "subprocess.Popen[bytes]", number: signal.Signals) -> bytes:
+    """Sends a signal; returns when the driver and all its processes have ended, with what it said."""
+    started = children(driver.pid)
+    assert any("raylet" in process.name() for process in started)
+    driver.send_signal(number)
+    output, _ = driver.communicate(timeout=60)
+    wait_until(lambda: not alive(started), seconds=30)
+    return output
+
+
+def test_killed_and_then_stopped_a_driver_leaves_no_process_and_the_same_recipe_ends_with_the_same_bytes(
+    cluster: None, undisturbed: MineResult, network: Path, tmp_path: Path
+):
+    recipe = recipe_for(network, tmp_path / "runs", workers=2, how=HOW, **CONFIG)
+    killed = start(recipe, tmp_path / "recipe.yaml")
+    wait_until(lambda: (runs := list((tmp_path / "runs").glob("mine-*"))) and checkpoint_beyond(runs[0], EARLY))
+    stop(killed, signal.SIGKILL)
+    run = only_run(tmp_path / "runs")
+    reached = checkpoints.saved_steps(run / "checkpoints")[-1]
+    assert journal.read(run)[-1]["event"] != "end"
+
+    stopped = start(recipe, tmp_path / "recipe.yaml")
+    wait_until(lambda: checkpoint_beyond(run, reached))
+    output = stop(stopped, signal.SIGTERM)
+    assert stopped.returncode == 128 + signal.SIGTERM, output.decode()
+    assert b"go on with: dna-ray resume" in output.splitlines()[-1]
+    assert journal.read(run)[-1]["status"] == "stopped"
+
+    result = mine(recipe)
+    assert result.id == undisturbed.id == file_id(run / "dna")
+    resumed = [entry["step"] for entry in journal.read(run) if entry["event"] == "resumed"]
+    assert resumed[0] == reached
+    assert resumed[1] > reached

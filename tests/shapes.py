@@ -1,0 +1,5 @@
+"""What checks the shapes in annotations while the tests run."""
+
+from beartype import BeartypeConf, beartype
+
+checked = beartype(conf=BeartypeConf(is_pep484_tower=True))  # an int is a float, as everywhere in Python's typing

@@ -1,0 +1,76 @@
+"""What mining needs in a test: a tiny network on disk, recipes of it, and a person who watches or stops."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from transformers import BertConfig, BertModel
+
+from dna_ray.mining.config import MineConfig
+from dna_ray.recipe import MineHow, MineRecipe, MineWhat
+
+BERT = BertConfig(
+    hidden_size=16,
+    num_hidden_layers=1,
+    num_attention_heads=2,
+    intermediate_size=32,
+    vocab_size=64,
+    max_position_embeddings=16,
+)
+TRAINED = {"ratio": 4.0, "epochs": 6.0, "batch_size": 64}  # a few dozen steps of the sine kinds on BERT
+
+
+def write_bert(folder: Path) -> Path:
+    """A random BERT of about 6,000 weights as an ordinary folder, without a tokenizer."""
+    torch.manual_seed(0)
+    BertModel(BERT).save_pretrained(folder)
+    return folder
+
+
+def recipe_for(
+    network: Path, home: Path, *, workers: int = 0, how: Mapping[str, object] | None = None, **config: object
+) -> MineRecipe:
+    return MineRecipe(
+        what=MineWhat(network=str(network), config=MineConfig(**config)),
+        how=MineHow(home=str(home), workers=workers, **(how or {})),
+    )
+
+
+class _Stage:
+    def __init__(self, watcher: "Watcher") -> None:
+        self._watcher = watcher
+
+    def advance(self, n: float = 1, **figures: float) -> None:
+        self._watcher.steps += n
+
+
+@dataclass
+class Watcher:
+    """Remembers what a verb told, and asks it to stop after `stop_after` steps, or when `stop_when` says so."""
+
+    stop_after: float = float("inf")
+    stop_when: Callable[[], bool] = lambda: False
+    steps: float = 0
+    stages: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    run: Path | None = None
+
+    @property
+    def stopping(self) -> bool:
+        return self.steps >= self.stop_after or self.stop_when()
+
+    def expect(self, stages: Mapping[str, float]) -> None:
+        pass
+
+    @contextmanager
+    def stage(self, name: str, *, total: float | None = None, unit: str = "step", done: float = 0) -> Iterator[_Stage]:
+        self.stages.append(name)
+        yield _Stage(self)
+
+    def opened(self, run: Path) -> None:
+        self.run = run
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
