@@ -5,7 +5,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SAMPLES := $(VENV)/.samples
-CODE := $(wildcard dna_ray jobs/*.py benchmarks/*.py)
 PIP := $(BIN)/pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -30,7 +29,7 @@ test: $(READY) ## Run the tests; ARGS=tests/mining for a part of them
 check: $(READY) ## Format, lint, types, who imports whom
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: make format"; exit 1; }
 	@$(BIN)/ruff check --quiet .
-	@$(BIN)/mypy --no-error-summary $(CODE)
+	@$(BIN)/mypy --no-error-summary
 	@report=$$($(BIN)/lint-imports --no-logo) || { echo "$$report"; exit 1; }
 	@echo "check: nothing to complain about"
 
@@ -42,7 +41,7 @@ samples: $(SAMPLES) ## Install the sample networks mpnet and effnet (about 430 M
 
 bench: $(READY) ## List the benchmarks, or run one: ARGS=benchmarks/NAME.py
 	@if [ -n "$(ARGS)" ]; then $(BIN)/python $(ARGS); else \
-		for file in $(wildcard benchmarks/*.py); do echo "make bench ARGS=$$file"; done; fi
+		for file in $$(grep -l __main__ benchmarks/*.py); do echo "make bench ARGS=$$file"; done; fi
 
 lock: ## Renew requirements.lock from the ranges in pyproject.toml
 	rm -rf build/lock

@@ -12,7 +12,7 @@ from dna_ray.cli.output import Output
 from dna_ray.cli.progress import Display
 from dna_ray.cli.root import cli
 from dna_ray.cli.verb import verb
-from dna_ray.recipe import Recipe, resolve, to_mapping, to_yaml
+from dna_ray.recipe import CompareRecipe, Recipe, resolve, to_mapping, to_yaml
 
 
 @verb(cli, patient=True)
@@ -100,7 +100,7 @@ def _print_config(recipe: Recipe, output: Output) -> None:
 
 
 def _plan(recipe: Recipe, output: Output, progress: Display) -> None:
-    if recipe.verb == "compare":
+    if isinstance(recipe, CompareRecipe):
         from dna_ray.verbs.compare import plan as plan_compare
 
         output.show(plan_compare(recipe, progress=progress))
@@ -111,7 +111,7 @@ def _plan(recipe: Recipe, output: Output, progress: Display) -> None:
 
 
 def _work(recipe: Recipe, output: Output, progress: Display, *, fresh: bool) -> None:
-    if recipe.verb == "compare":
+    if isinstance(recipe, CompareRecipe):
         from dna_ray.verbs.compare import compare as compare_verb
 
         output.show(compare_verb(recipe, progress=progress, fresh=fresh))

@@ -9,7 +9,7 @@ from dna_ray.mining.sine import (
     outer_sincos,
     outer_sine,
     sincos_polynomial,
-    sine,
+    sine_layer,
 )
 
 POLYNOMIAL = Kernels(sincos_polynomial, outer_sincos)
@@ -36,11 +36,16 @@ def test_the_polynomials_keep_the_dtype():
 
 
 @pytest.mark.parametrize("kernels", [EAGER, POLYNOMIAL], ids=["eager", "polynomial"])
-def test_sine_has_the_values_and_gradients_of_sine(kernels: Kernels):
-    z, same = _randn(50), _randn(50)
-    sine(z, kernels).square().sum().backward()
-    same.sin().square().sum().backward()
-    assert torch.allclose(z.grad, same.grad, atol=1e-5)
+def test_a_sine_layer_has_the_values_and_gradients_of_its_formula(kernels: Kernels):
+    inputs = (_randn(2, 9, 4), _randn(2, 5, 4), _randn(2, 5))
+    same = (_randn(2, 9, 4), _randn(2, 5, 4), _randn(2, 5))
+    value = sine_layer(*inputs, kernels)
+    expected = (same[0] @ same[1].transpose(1, 2) + same[2].unsqueeze(1)).sin()
+    assert torch.allclose(value, expected, atol=1e-5)
+    for result in (value, expected):
+        result.square().sum().backward()
+    for a, b in zip(inputs, same, strict=True):
+        assert torch.allclose(a.grad, b.grad, atol=1e-4)
 
 
 def test_outer_sine_is_the_sine_of_every_sum():
