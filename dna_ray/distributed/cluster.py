@@ -31,7 +31,6 @@ _LOCAL_SETTINGS = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # all of Ray's sockets listen on loopback only, on Linux too
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # one process less to start: nobody preempts this machine
     "RAY_TRAIN_METRICS_ENABLED": "0",
-    "RAY_gcs_rpc_server_reconnect_timeout_s": "5",  # of a killed driver Ray's agents remain so long; 60 by default
 }
 
 

@@ -4,6 +4,7 @@ A checkpoint is one safetensors file, `step-<number>.safetensors`, with its prog
 training starts. A file with its final name is complete.
 """
 
+import errno
 import json
 import re
 import zlib
@@ -11,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save_file
 from torch import Tensor
 
 from dna_ray.errors import ArtifactError
-from dna_ray.mining.durable import write_file
+from dna_ray.mining.durable import new_file
 from dna_ray.mining.fit import Training
 from dna_ray.mining.functions import Functions
 
@@ -104,7 +105,14 @@ def _write(folder: Path, step: int, tensors: dict[str, Tensor], progress: dict[s
     path = _path(folder, step)
     data = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     metadata = {"progress": json.dumps(progress), "crc32": str(_checksum(data))}
-    write_file(path, [save(data, metadata=metadata)])
+    with new_file(path) as partial:
+        try:
+            save_file(
+                data, partial, metadata=metadata
+            )  # tensor by tensor: a copy of all would double what a worker holds
+        except SafetensorError as error:
+            number = re.search(r"os error (\d+)", str(error))
+            raise OSError(int(number[1]) if number else errno.EIO, str(error)) from error
     return path
 
 

@@ -53,13 +53,14 @@ def wait_until(condition: Callable[[], object], *, seconds: float = 120.0) -> No
         time.sleep(0.05)
 
 
-def alive(processes: list[psutil.Process]) -> list[str]:
-    """Those of `processes` that have not ended."""
+def alive(processes: list[psutil.Process], *, but: str = "-") -> list[str]:
+    """Those of `processes` that have not ended, less those whose title starts with `but`."""
     found = []
     for process in processes:
         try:
-            if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(" ".join(process.cmdline())[:120])
+            title = " ".join(process.cmdline())[:120]
+            if process.status() != psutil.STATUS_ZOMBIE and not title.startswith(but):
+                found.append(title)
         except psutil.Error:
             continue
     return found

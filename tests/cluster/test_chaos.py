@@ -100,30 +100,27 @@ def start(recipe: MineRecipe, file: Path) -> "subprocess.Popen[bytes]":
     )
 
 
-def stop(driver: "subprocess.Popen[bytes]", number: signal.Signals) -> bytes:
-    """Sends a signal; returns when the driver and all its processes have ended, with what it said."""
-    started = children(driver.pid)
-    assert any("raylet" in process.name() for process in started)
-    driver.send_signal(number)
-    output, _ = driver.communicate(timeout=60)
-    wait_until(lambda: not alive(started), seconds=30)
-    return output
-
-
 def test_killed_and_then_stopped_a_driver_leaves_no_process_and_the_same_recipe_ends_with_the_same_bytes(
     cluster: None, undisturbed: MineResult, network: Path, tmp_path: Path
 ):
     recipe = recipe_for(network, tmp_path / "runs", workers=2, how=HOW, **CONFIG)
     killed = start(recipe, tmp_path / "recipe.yaml")
     wait_until(lambda: (runs := list((tmp_path / "runs").glob("mine-*"))) and checkpoint_beyond(runs[0], EARLY))
-    stop(killed, signal.SIGKILL)
+    orphans = children(killed.pid)
+    killed.kill()
+    killed.communicate()
+    wait_until(lambda: not alive(orphans, but="ray::"), seconds=30)
     run = only_run(tmp_path / "runs")
     reached = checkpoints.saved_steps(run / "checkpoints")[-1]
     assert journal.read(run)[-1]["event"] != "end"
 
     stopped = start(recipe, tmp_path / "recipe.yaml")
     wait_until(lambda: checkpoint_beyond(run, reached))
-    output = stop(stopped, signal.SIGTERM)
+    started = children(stopped.pid)
+    assert any("raylet" in process.name() for process in started)
+    stopped.send_signal(signal.SIGTERM)
+    output, _ = stopped.communicate(timeout=60)
+    wait_until(lambda: not alive(started), seconds=10)
     assert stopped.returncode == 128 + signal.SIGTERM, output.decode()
     assert b"go on with: dna-ray resume" in output.splitlines()[-1]
     assert journal.read(run)[-1]["status"] == "stopped"
@@ -133,3 +130,4 @@ def test_killed_and_then_stopped_a_driver_leaves_no_process_and_the_same_recipe_
     resumed = [entry["step"] for entry in journal.read(run) if entry["event"] == "resumed"]
     assert resumed[0] == reached
     assert resumed[1] > reached
+    wait_until(lambda: not alive(orphans), seconds=90)  # Ray's two agents look for their lost head for a minute
