@@ -23,14 +23,18 @@ SHAPED = [
 ]
 install_import_hook(SHAPED, "shapes.checked")
 
-MAY_NOT_BE_SKIPPED = ("browser", "samples")  # with DNA_RAY_CI=1, which promises that what they need is there
+MARKED = ("browser", "samples")
+
+
+def pytest_addoption(parser: pytest.Parser):
+    told = f"fail the tests marked {' or '.join(MARKED)} that would be skipped: what they need must be there"
+    parser.addoption("--no-skips", action="store_true", help=told)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item):
     report = yield
-    marks = [name for name in MAY_NOT_BE_SKIPPED if item.get_closest_marker(name)]
-    if report.skipped and marks and os.environ.get("DNA_RAY_CI") == "1":
+    if report.skipped and item.config.getoption("--no-skips") and any(map(item.get_closest_marker, MARKED)):
         report.outcome = "failed"
-        report.longrepr = f"{report.longrepr[2]}, and DNA_RAY_CI=1 lets no test marked {marks[0]} be skipped"
+        report.longrepr = f"{report.longrepr[2]} (--no-skips)"
     return report

@@ -65,7 +65,7 @@ class MineResult:
         return cls(**fields, measures=Measures.from_json(data["measures"]))
 
     def __rich__(self) -> RenderableType:
-        took = f" in {duration(self.seconds)}" if self.seconds is not None else ""
+        took = f", fitted in {duration(self.seconds)}" if self.seconds is not None else ""
         lines = [
             f"DNA      {self.dna}",
             f"report   {self.run}/report.md",
@@ -117,9 +117,9 @@ def _stages(recipe: MineRecipe) -> dict[str, float]:
     work: dict[str, float] = {"fit": 20}
     if recipe.what.config.kind in SINE_KINDS:
         ray = {"start Ray": 10, "start workers": 25} if recipe.how.workers else {}
-        work = {"plan": 4, "lay out": 6, **ray, "train": 60}
+        work = {"plan": 6, "lay out": 10, **ray, "train": 60}
     judging = {} if recipe.what.task in (None, "none") else {"evaluate": 20}
-    return {"load": 3, **work, "measure": 3, **judging, "record": 5}
+    return {"load": 3, **work, "measure": 25, **judging, "record": 5}
 
 
 def _mine(recipe: MineRecipe, network: Network, run: RunFolder, record: Recorded, progress: Progress) -> MineResult:

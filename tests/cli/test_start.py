@@ -74,7 +74,7 @@ def test_every_verb_has_help_and_the_options_that_all_have(verb: str):
 
 def test_help_shows_the_defaults_of_the_dataclasses():
     told = " ".join(CliRunner().invoke(main, ["mine", "--help"]).output.split())
-    for default in ("[default: hierarchical]", "[default: 22]", "[default: 0.002]", "[default: by the budget]"):
+    for default in ("[default: hierarchical]", "[default: 22]", "[default: 8.0]", "[default: by the budget]"):
         assert default in told
 
 

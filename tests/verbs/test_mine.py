@@ -177,7 +177,7 @@ def test_a_plan_writes_nothing(network: Path, tmp_path: Path):
 @pytest.mark.parametrize(
     ("tensors", "error", "message"),
     [
-        ({"good": torch.ones(4, 4), "bad": torch.tensor([[1.0, float("nan")]])}, FieldError, "bad: .*1 "),
+        ({"good": torch.ones(4, 4), "bad": torch.tensor([[1.0, float("nan")]])}, FieldError, "'bad' holds 1 values"),
         ({"huge": torch.tensor([[float("inf"), 1.0]])}, FieldError, "huge"),
         ({}, FieldError, "state dict is empty"),
         ({"counter": torch.arange(4)}, InputError, "floating"),
