@@ -40,8 +40,8 @@ def serve(store: Path, *, port: int = PORT, ready: Callable[[str], None]) -> Non
         RecipeError, UnreachableError: As `server`; the latter also if the server ends by itself.
     """
     with server(store, port=port) as (url, process):
-        ready(url + _first_page(store))
         try:
+            ready(url + _first_page(store))
             process.wait()
         except KeyboardInterrupt:
             return
