@@ -20,20 +20,8 @@ def write_file(path: Path, parts: Iterable[bytes | memoryview]) -> None:
         SpaceError: No space is left.
         InputError: The folder cannot be written to.
     """
-    with _explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                os.fchmod(file.fileno(), 0o644)
-                file.writelines(parts)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(name, path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-        sync_folder(path.parent)
+    with new_file(path) as partial, partial.open("wb") as file:
+        file.writelines(parts)
 
 
 @contextlib.contextmanager
