@@ -11,6 +11,7 @@ from tiny_runs import TRAINED
 
 LISTEN = "LISTEN"
 CONFIG = {"kind": "hierarchical", **TRAINED, "epochs": 8.0}  # some hundred steps
+AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")  # Ray's own; they look for a lost head for a minute
 HOW = {"tracking": "http://127.0.0.1:9", "checkpoint_every": 0.2}
 
 
@@ -53,8 +54,8 @@ def wait_until(condition: Callable[[], object], *, seconds: float = 120.0) -> No
         time.sleep(0.05)
 
 
-def alive(processes: list[psutil.Process], *, but: str = "-") -> list[str]:
-    """Those of `processes` that have not ended, less those whose title starts with `but`."""
+def alive(processes: list[psutil.Process], *, but: tuple[str, ...] = ()) -> list[str]:
+    """Those of `processes` that have not ended, less those whose title starts with one of `but`."""
     found = []
     for process in processes:
         try:

@@ -1,5 +1,6 @@
 """Processes die in the middle of a run; its DNA is, byte for byte, that of an undisturbed one."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from raylets import CONFIG, HOW, alive, children, open_to_others, titled, wait_until
+from raylets import AGENTS, CONFIG, HOW, alive, children, open_to_others, titled, wait_until
 from tiny_runs import recipe_for
 
 from dna_ray.distributed.cluster import ray_cluster
@@ -89,39 +90,45 @@ def test_a_loss_that_is_not_finite_ends_the_run_at_once_and_names_step_and_shard
     assert checkpoints.saved_steps(run / "checkpoints")
 
 
-def start(recipe: MineRecipe, file: Path) -> "subprocess.Popen[bytes]":
-    """`dna-ray mine` in a process of its own."""
+@contextlib.contextmanager
+def started(recipe: MineRecipe, file: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """`dna-ray mine` in a process of its own, which does not outlive the block."""
     file.write_text(to_yaml(recipe))
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", "dna_ray", "mine", "--recipe", str(file)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env={**os.environ, "RAY_ADDRESS": ""},
     )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def test_killed_and_then_stopped_a_driver_leaves_no_process_and_the_same_recipe_ends_with_the_same_bytes(
     cluster: None, undisturbed: MineResult, network: Path, tmp_path: Path
 ):
     recipe = recipe_for(network, tmp_path / "runs", workers=2, how=HOW, **CONFIG)
-    killed = start(recipe, tmp_path / "recipe.yaml")
-    wait_until(lambda: (runs := list((tmp_path / "runs").glob("mine-*"))) and checkpoint_beyond(runs[0], EARLY))
-    orphans = children(killed.pid)
-    killed.kill()
-    killed.communicate()
-    wait_until(lambda: not alive(orphans, but="ray::"), seconds=120)
+    with started(recipe, tmp_path / "recipe.yaml") as driver:
+        wait_until(lambda: (runs := list((tmp_path / "runs").glob("mine-*"))) and checkpoint_beyond(runs[0], EARLY))
+        orphans = children(driver.pid)
+        driver.kill()
+        driver.communicate()
+        wait_until(lambda: not alive(orphans, but=AGENTS))
     run = only_run(tmp_path / "runs")
     reached = checkpoints.saved_steps(run / "checkpoints")[-1]
     assert journal.read(run)[-1]["event"] != "end"
 
-    stopped = start(recipe, tmp_path / "recipe.yaml")
-    wait_until(lambda: checkpoint_beyond(run, reached))
-    started = children(stopped.pid)
-    assert any("raylet" in process.name() for process in started)
-    stopped.send_signal(signal.SIGTERM)
-    output, _ = stopped.communicate(timeout=150)
-    wait_until(lambda: not alive(started), seconds=60)
-    assert stopped.returncode == 128 + signal.SIGTERM, output.decode()
+    with started(recipe, tmp_path / "recipe.yaml") as driver:
+        wait_until(lambda: checkpoint_beyond(run, reached))
+        processes = children(driver.pid)
+        assert any("raylet" in process.name() for process in processes)
+        driver.send_signal(signal.SIGTERM)
+        output, _ = driver.communicate(timeout=150)
+        wait_until(lambda: not alive(processes), seconds=60)
+        assert driver.returncode == 128 + signal.SIGTERM, output.decode()
     assert b"go on with: dna-ray resume" in output.splitlines()[-1]
     assert journal.read(run)[-1]["status"] == "stopped"
 
