@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from dna_ray.errors import InputError
@@ -11,14 +12,22 @@ from dna_ray.mining.kind import Payload
 from dna_ray.networks import Network
 
 MODEL_TYPE = "dna"
+# What the configs of a DNA folder tell transformers of its weights. A class that is opened by name (BertModel) passes
+# over `model_type` and reads the network's config inside: there too, an unknown `quant_method` only warns, and what
+# stops it is a name of weights that is none. `dna_ray.hf` takes the quantization from here, and the name away.
+NOTES: Mapping[str, object] = {
+    "quantization_config": {"quant_method": MODEL_TYPE},
+    "transformers_weights": "this is a DNA: `import dna_ray.hf` first, or make an ordinary folder by `dna-ray rebuild`",
+}
 _CONFIG, _CARD = "config.json", "README.md"
 
 
 def write_folder(folder: Path, *, network: Network, kind: str, payload: Payload, card: str) -> int:
     """Writes a DNA folder, whole or not at all, and returns the size of its DNA file in bytes.
 
-    Its `model_type` is one that transformers does not know: opening it without dna_ray fails, where an ordinary config
-    would leave random weights behind a warning. A DNA folder of that name is replaced.
+    Its `model_type` is one that transformers does not know, and its weights have no name that it would open: opening it
+    without dna_ray fails, where an ordinary config would leave random weights behind a warning. A DNA folder of that
+    name is replaced.
 
     Args:
         card: The model card, in Markdown.
@@ -28,11 +37,8 @@ def write_folder(folder: Path, *, network: Network, kind: str, payload: Payload,
         InputError: The folder holds something else, or cannot be written to.
     """
     check_free(folder)
-    config = {
-        "model_type": MODEL_TYPE,
-        "quantization_config": {"quant_method": MODEL_TYPE},
-        "network": None if network.config is None else dict(network.config),
-    }
+    inner = None if network.config is None else {**network.config, **NOTES}
+    config = {"model_type": MODEL_TYPE, "network": inner, **NOTES}
     with new_folder(folder) as new:
         for source in network.files:
             if source.name not in (FILE_NAME, _CONFIG, _CARD):

@@ -12,6 +12,7 @@ from torch import Tensor
 from dna_ray.mining import KINDS
 from dna_ray.mining.dna import Dna, read_dna
 from dna_ray.mining.dna import rebuild as rebuild_tensors
+from dna_ray.mining.folder import NOTES
 from dna_ray.networks import load, save
 from dna_ray.networks.load import COMPANIONS
 from dna_ray.tracking.store import home as default_home
@@ -96,7 +97,7 @@ def inner_config(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     inner = values.get("network") if isinstance(values, dict) else None
-    return inner if isinstance(inner, dict) else None
+    return {key: value for key, value in inner.items() if key not in NOTES} if isinstance(inner, dict) else None
 
 
 def companions(folder: Path) -> list[Path]:

@@ -12,7 +12,7 @@ from dna_ray.mining import verbatim
 from dna_ray.mining.config import MineConfig
 from dna_ray.mining.dna import read_dna
 from dna_ray.mining.field import read_field
-from dna_ray.mining.folder import write_folder
+from dna_ray.mining.folder import NOTES, write_folder
 from dna_ray.networks import Network
 
 
@@ -40,22 +40,8 @@ def test_the_folder_holds_a_model_and_nothing_else(network: Network, tmp_path: P
     assert (folder / "vocab.txt").read_text() == "a\nb\n"
     assert (folder / "README.md").read_text() == "# pico"
     config = json.loads((folder / "config.json").read_text())
-    assert config == {
-        "model_type": "dna",
-        "network": {"model_type": "bert", "hidden_size": 8},
-        "quantization_config": {"quant_method": "dna"},
-    }
+    assert config == {"model_type": "dna", "network": {"model_type": "bert", "hidden_size": 8, **NOTES}, **NOTES}
     assert read_dna(folder).nbytes == size == (folder / "model.safetensors").stat().st_size
-
-
-def test_transformers_refuses_the_folder_rather_than_leaving_random_weights(
-    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    transformers = pytest.importorskip("transformers")
-    _write(tmp_path / "dna", network)
-    with pytest.raises((ValueError, KeyError), match="dna"):
-        transformers.AutoModel.from_pretrained(tmp_path / "dna")
 
 
 def test_a_dna_folder_is_replaced_and_anything_else_is_not(network: Network, tmp_path: Path):
