@@ -2,7 +2,8 @@
 
 A step is forward, backward and Adam. Its products are x W', g W and g' x of every hidden layer; they are timed alone,
 with their results' memory laid out beforehand, in turn with the steps. Beside it: `nn.Linear` and `torch.sin` with
-autograd and Adam, in bfloat16 under autocast; it evaluates the first layer at every point.
+autograd and Adam, in bfloat16 under autocast; it evaluates the first layer at every point. `native` are the kernels
+that training uses where there is a C++ compiler, `eager` those that it uses elsewhere.
 
     python benchmarks/siren_gemm.py
 """
@@ -17,7 +18,8 @@ from plain_siren import PlainSiren
 from timing import arguments, clock_for, interleaved, show
 from torch import Tensor
 
-from dna_ray.mining.sine import EAGER, compiled
+from dna_ray.mining import native
+from dna_ray.mining.sine import EAGER
 from dna_ray.mining.siren import Precision, SirenShape, SpectralDNA
 
 OMEGA = 30.0
@@ -59,8 +61,8 @@ def main() -> None:
             cases = {"gemm": _products(case, dtype), "eager": _ours(case, Precision(dtype, EAGER))}
             if case.groups == 1:
                 cases["plain"] = _plain(case, dtype)
-            if not options.quick:
-                cases["compiled"] = _ours(case, Precision(dtype, compiled()))
+            if kernels := native.kernels():
+                cases["native"] = _ours(case, Precision(dtype, kernels))
             rounds = 2 if options.quick else options.rounds
             seconds = interleaved(cases, rounds=rounds, clock=clock_for(options.threads))
             rows.append(_row(case, dtype, seconds))
@@ -69,10 +71,8 @@ def main() -> None:
 
 def _row(case: Case, dtype: torch.dtype, seconds: dict[str, float]) -> dict[str, Any]:
     flops = 3 * sum(2 * n * m for n, m in pairwise(case.widths)) * case.groups * case.points
-    share = {
-        name: seconds["gemm"] / seconds[name] if name in seconds else "" for name in ("eager", "compiled", "plain")
-    }
-    best = min(seconds[name] for name in ("eager", "compiled") if name in seconds)
+    share = {name: seconds["gemm"] / seconds[name] if name in seconds else "" for name in ("eager", "native", "plain")}
+    best = min(seconds[name] for name in ("eager", "native") if name in seconds)
     return {
         "functions": case.groups,
         "widths": "-".join(map(str, case.widths)),

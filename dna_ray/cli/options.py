@@ -99,7 +99,7 @@ HOW = (
     field_option(MineHow, "device", "auto, cpu, cuda, or what torch knows."),
     field_option(MineHow, "address", "Ray cluster to run on.", default="a local one"),
     field_option(MineHow, "elastic", "Go on with fewer workers when some are lost."),
-    field_option(MineHow, "compile", "Compile the training step."),
+    field_option(MineHow, "compile", "Compile the sines with torch.compile (GPUs; CPUs have kernels in C++)."),
     field_option(MineHow, "checkpoint_every", "Seconds between checkpoints."),
     field_option(MineHow, "tracking", "URI of an MLflow server.", default="the database beside the runs"),
     field_option(MineHow, "out", "Folder for the result.", default="in the run folder"),

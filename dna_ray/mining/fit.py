@@ -170,9 +170,7 @@ def fit(
         loss = loss_of(training.functions, block)
         loss.backward()
         total, stopped = _combine(parameters, loss.detach(), team, step, stopping())
-        norm = torch.nn.utils.clip_grad_norm_(parameters, schedule.clip_norm)
-        if not isfinite(norm.item()):
-            raise DivergedError(f"step {step}: the gradient is not finite; {_ADVICE}")
+        _clip(parameters, schedule.clip_norm, step)
         rate = schedule.rate(step)
         for group in training.optimizer.param_groups:
             group["lr"] = rate * group["scale"]
@@ -206,6 +204,16 @@ def _combine(parameters: list[nn.Parameter], loss: Tensor, team: Team, step: int
     if shards:
         raise DivergedError(f"step {step}: the loss on shard {shards[0]} of {team.size} is not finite; {_ADVICE}")
     return figures[0].item(), bool(figures[1].item())
+
+
+def _clip(parameters: list[nn.Parameter], most: float, step: int) -> None:
+    """Shortens the gradient where it is longer than `most`; most steps read it once, and write nothing."""
+    norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+    length = norm.item()
+    if not isfinite(length):
+        raise DivergedError(f"step {step}: the gradient is not finite; {_ADVICE}")
+    if length > most:
+        torch.nn.utils.clip_grads_with_norm_(parameters, most, norm)
 
 
 def _note(training: Training, step: int, loss: float) -> None:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from dna_ray.mining import groups
+from dna_ray.mining import groups, native
 from dna_ray.mining.coordinates import IndexCoordinates, LearnedPlaces
 from dna_ray.mining.plan import SinePlan
 from dna_ray.mining.sine import EAGER, compiled, fast_dtype
@@ -46,6 +46,7 @@ def assemble(shape: SinePlan, anatomy: Anatomy, precision: Precision, *, seed: i
 
 
 def precision_for(dtype: str, device: torch.device, *, compile_kernels: bool = False) -> Precision:
-    """Precision of the products, by its name in `MineConfig.dtype`."""
+    """Precision of the products, by its name in `MineConfig.dtype`, and the fastest kernels for them."""
     chosen = fast_dtype(device) if dtype == "auto" else getattr(torch, dtype)
-    return Precision(chosen, compiled() if compile_kernels else EAGER)
+    made = native.kernels() if device.type == "cpu" else None
+    return Precision(chosen, made or (compiled() if compile_kernels else EAGER))

@@ -1,4 +1,4 @@
-"""Sine layers whose backward pass costs one product: the kernels under the sine networks.
+"""What sine networks are computed with: pointwise kernels, and the product that replaces a single layer.
 
 Two identities carry the speed:
 
@@ -8,7 +8,7 @@ Two identities carry the speed:
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
 
@@ -17,79 +17,73 @@ from jaxtyping import Float
 from torch import Tensor
 
 
-def sincos(z: Tensor) -> tuple[Tensor, Tensor]:
-    """sin(z) and cos(z), by the vectorised functions of the processor's mathematical library; overwrites z."""
-    return z.sin(), z.cos_()
-
-
-def sincos_polynomial(z: Tensor) -> tuple[Tensor, Tensor]:
-    """sin(z) and cos(z) to 2e-6 for |z| < 1e4, in arithmetic that a compiler fuses into one pass.
-
-    Range reduction to [-pi/2, pi/2] and Taylor polynomials of degree 11 and 12 there; the sign comes from the parity
-    of the quotient.
-    """
-    x = z.float()
-    quotient = torch.round(x * 0.3183098861837907)
-    y = x - quotient * 3.140625 - quotient * 9.67653589793e-4
-    sign = 1.0 - 2.0 * (quotient - 2.0 * torch.floor(quotient * 0.5))
-    y2 = y * y
-    odd = -1 / 6 + y2 * (1 / 120 + y2 * (-1 / 5040 + y2 * (1 / 362880 - y2 / 39916800)))
-    even = -0.5 + y2 * (1 / 24 + y2 * (-1 / 720 + y2 * (1 / 40320 + y2 * (-1 / 3628800 + y2 / 479001600))))
-    return (sign * (y + y * y2 * odd)).to(z.dtype), (sign * (1 + y2 * even)).to(z.dtype)
-
-
-def outer_sincos(sin_row: Tensor, cos_row: Tensor, sin_col: Tensor, cos_col: Tensor) -> tuple[Tensor, Tensor]:
-    """sin and cos of every row angle plus every column angle: [n, r, h] and [n, c, h] -> [n, r, c, h] twice."""
-    sr, cr = sin_row.unsqueeze(2), cos_row.unsqueeze(2)
-    sc, cc = sin_col.unsqueeze(1), cos_col.unsqueeze(1)
-    return torch.addcmul(sr * cc, cr, sc), torch.addcmul(cr * cc, sr, sc, value=-1)
-
-
 @dataclass(frozen=True, slots=True)
 class Kernels:
-    """The pointwise functions of a sine network; `EAGER` needs no compiler, `compiled()` fuses each into one pass."""
+    """The pointwise functions of a sine network. Results go where arguments say; totals are added to, in float32.
 
-    sincos: Callable[[Tensor], tuple[Tensor, Tensor]]
-    outer: Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+    `EAGER` runs anywhere; `native.kernels()` are the same, compiled for this processor, each in one pass over memory.
+
+    Attributes:
+        sine: (z, bias, cos): z becomes sin(z + bias), and cos its derivative; [g, p, h].
+        slope: (grad, cos, total): grad is multiplied by cos, then summed over points into total [g, h].
+        weigh: (x, weight, value): value [g, p] becomes the sum of x [g, p, h] weighted by [g, h].
+        weigh_slope: (grad, weight, sin, cos, total, weight_total): back through `weigh` and the sine before it; cos
+            becomes the slope.
+        outer: (row, col, sin): the sine of every row angle plus every column angle. A row and a column hold the sines,
+            then the cosines of their angles: [n, r, 2 h], [n, c, 2 h] -> [n, r, c, h].
+        outer_slope: (grad, row, col, row_total, col_total): back through `outer`, to the angles.
+    """
+
+    sine: Callable[[Tensor, Tensor, Tensor], None]
+    slope: Callable[[Tensor, Tensor, Tensor], None]
+    weigh: Callable[[Tensor, Tensor, Tensor], None]
+    weigh_slope: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor], None]
+    outer: Callable[[Tensor, Tensor, Tensor], None]
+    outer_slope: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], None]
 
 
-EAGER = Kernels(sincos, outer_sincos)
+def _sine(z: Tensor, bias: Tensor, cos: Tensor) -> None:
+    z.add_(bias.unsqueeze(1))
+    cos.copy_(z).cos_()
+    z.sin_()
+
+
+def _slope(grad: Tensor, cos: Tensor, total: Tensor) -> None:
+    total.add_(grad.mul_(cos).sum(1))
+
+
+def _weigh(x: Tensor, weight: Tensor, value: Tensor) -> None:
+    value.copy_(torch.bmm(x, weight.to(x.dtype).unsqueeze(2)).squeeze(2))
+
+
+def _weigh_slope(grad: Tensor, weight: Tensor, sin: Tensor, cos: Tensor, total: Tensor, weight_total: Tensor) -> None:
+    own = grad.to(sin.dtype).unsqueeze(2)
+    total.add_(cos.mul_(own * weight.to(sin.dtype).unsqueeze(1)).sum(1))
+    weight_total.add_(torch.bmm(own.transpose(1, 2), sin).squeeze(1))
+
+
+def _outer(row: Tensor, col: Tensor, sin: Tensor) -> None:
+    sin_row, cos_row = row.to(sin.dtype).unsqueeze(2).chunk(2, -1)
+    sin_col, cos_col = col.to(sin.dtype).unsqueeze(1).chunk(2, -1)
+    sin.copy_(sin_row * cos_col).addcmul_(cos_row, sin_col)
+
+
+def _outer_slope(grad: Tensor, row: Tensor, col: Tensor, row_total: Tensor, col_total: Tensor) -> None:
+    sin_row, cos_row = row.to(grad.dtype).unsqueeze(2).chunk(2, -1)
+    sin_col, cos_col = col.to(grad.dtype).unsqueeze(1).chunk(2, -1)
+    slope = torch.addcmul(cos_row * cos_col, sin_row, sin_col, value=-1).mul_(grad)
+    row_total.add_(slope.sum(2))
+    col_total.add_(slope.sum(1))
+
+
+EAGER = Kernels(_sine, _slope, _weigh, _weigh_slope, _outer, _outer_slope)
 
 
 @cache
 def compiled() -> Kernels:
-    """The same kernels through `torch.compile`; the first call of each shape class takes seconds."""
+    """The same kernels through `torch.compile`, for devices that `native` does not know; takes seconds a kernel."""
     wrap: Callable[..., Any] = torch.compile
-    return Kernels(wrap(sincos_polynomial, dynamic=True), wrap(outer_sincos, dynamic=True))
-
-
-class _SineLayer(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, kernels: Kernels) -> Tensor:
-        sin, cos = kernels.sincos(torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2)))
-        ctx.save_for_backward(x, weight, cos)
-        return sin
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> tuple[Tensor, Tensor, Tensor, None]:
-        x, weight, cos = ctx.saved_tensors
-        slope = grads[0] * cos
-        return torch.bmm(slope, weight), torch.bmm(slope.transpose(1, 2), x), slope.sum(1), None
-
-
-class _OuterSine(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor, cols: Tensor, dtype: torch.dtype, kernels: Kernels) -> Tensor:
-        parts = [part.to(dtype) for angle in (rows, cols) for part in (angle.sin(), angle.cos())]
-        sin, cos = kernels.outer(*parts)
-        ctx.save_for_backward(cos)
-        return sin
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> tuple[Tensor, Tensor, None, None]:
-        (cos,) = ctx.saved_tensors
-        slope = grads[0] * cos
-        return slope.sum(2).float(), slope.sum(1).float(), None, None
+    return Kernels(*(wrap(getattr(EAGER, field.name), dynamic=True) for field in fields(Kernels)))
 
 
 class _BilinearSine(torch.autograd.Function):
@@ -113,22 +107,6 @@ class _BilinearSine(torch.autograd.Function):
         cos, sin = right.chunk(2, 2)
         cols = (by_sin * cos).addcmul_(by_cos, sin, value=-1)
         return rows, cols, weight
-
-
-def sine_layer(
-    x: Float[Tensor, "g p n"], weight: Float[Tensor, "g m n"], bias: Float[Tensor, "g m"], kernels: Kernels = EAGER
-) -> Float[Tensor, "g p m"]:
-    """sin(W x + b) for each of `g` layers."""
-    result: Tensor = _SineLayer.apply(x, weight, bias, kernels)
-    return result
-
-
-def outer_sine(
-    rows: Float[Tensor, "n r h"], cols: Float[Tensor, "n c h"], *, dtype: torch.dtype, kernels: Kernels = EAGER
-) -> Float[Tensor, "n r c h"]:
-    """sin(rows_i + cols_j) for every pair, in `dtype`; the angles themselves stay in full precision."""
-    result: Tensor = _OuterSine.apply(rows, cols, dtype, kernels)
-    return result
 
 
 def bilinear_sine(

@@ -11,12 +11,14 @@ computed for rows and for columns, and only then for points (see `sine`).
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from dna_ray.mining.sine import EAGER, Kernels, bilinear_sine, outer_sine, sine_layer
+from dna_ray.mining.sine import EAGER, Kernels, bilinear_sine
+from dna_ray.mining.sine_stack import Arithmetic, Memory, sine_stack, stored
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,6 +74,7 @@ class SirenSet(nn.Module):
         self.hidden_bias = nn.ParameterList([_uniform((g, m), b, generator) for _, m, b in pairs])
         self.out_weight = _uniform((g, shape.widths[-1]), bounds[-1], generator)
         self.out_bias = nn.Parameter(torch.zeros(g))
+        self._memory = Memory()
 
     def forward(
         self, rows: Float[Tensor, "g n r a"], cols: Float[Tensor, "g n c b"], precision: Precision
@@ -82,18 +85,22 @@ class SirenSet(nn.Module):
         col_angle = self._angle(cols, self.col_weight, None)
         if not self.hidden_weight:
             weight = self.out_weight.repeat_interleave(n, 0)
-            value = bilinear_sine(row_angle, col_angle, weight).view(g, n, r, c)
+            value = bilinear_sine(row_angle.flatten(0, 1), col_angle.flatten(0, 1), weight).view(g, n, r, c)
         else:
-            x = outer_sine(row_angle, col_angle, dtype=precision.dtype, kernels=precision.kernels)
-            value = self._deeper(x.view(g, n * r * c, -1), precision).view(g, n, r, c)
-        return value.float() + self.out_bias.view(g, 1, 1, 1)
+            how = Arithmetic(
+                self.shape.omega, precision.dtype, precision.kernels, self._memory, keep=torch.is_grad_enabled()
+            )
+            value = sine_stack(
+                row_angle, col_angle, list(self.hidden_weight), list(self.hidden_bias), self.out_weight, how
+            )
+        return value + self.out_bias.view(g, 1, 1, 1)
 
     def inside(self) -> list[nn.Parameter]:
         """The parameters inside the sines, which omega multiplies."""
         return [self.row_weight, self.col_weight, self.bias, *self.hidden_weight, *self.hidden_bias]
 
     def _angle(self, places: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """omega (W x + b) of every row or column: [g, n, k, a] -> [g * n, k, h], in full precision."""
+        """omega (W x + b) of every row or column: [g, n, k, a] -> [g, n, k, h], in full precision."""
         g, n, k, _ = places.shape
         scaled = (self.shape.omega * as_stored(weight)).transpose(1, 2)
         flat = places.reshape(g, n * k, -1)
@@ -101,20 +108,23 @@ class SirenSet(nn.Module):
             angle = flat @ scaled
         else:
             angle = torch.baddbmm(self.shape.omega * as_stored(bias).unsqueeze(1), flat, scaled)
-        return angle.view(g * n, k, -1)
-
-    def _deeper(self, x: Tensor, precision: Precision) -> Tensor:
-        """The layers after the first: [g, points, h] -> [g, points, 1]."""
-        omega, dtype = self.shape.omega, precision.dtype
-        for weight, bias in zip(self.hidden_weight, self.hidden_bias, strict=True):
-            scaled, offset = (omega * as_stored(weight)).to(dtype), (omega * as_stored(bias)).to(dtype)
-            x = sine_layer(x, scaled, offset, precision.kernels)
-        return x @ self.out_weight.to(dtype).unsqueeze(2)
+        return angle.view(g, n, k, -1)
 
 
 def as_stored(parameter: Tensor) -> Tensor:
     """Rounded to fp16 as in the file, the gradient passed on as it is: training sees what the file will hold."""
-    return parameter + (parameter.detach().half().float() - parameter.detach())
+    result: Tensor = _Stored.apply(parameter)
+    return result
+
+
+class _Stored(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, parameter: Tensor) -> Tensor:
+        return stored(parameter)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Tensor:
+        return grads[0]
 
 
 class SpectralDNA(nn.Module):

@@ -25,7 +25,7 @@ class MineHow:
         run_dir: Folder of this run; None: named in `home` after verb, network and identity.
         out: Folder that receives the result; None: inside the run's folder.
         checkpoint_every: Seconds between checkpoints.
-        compile: Compile the training step with `torch.compile`.
+        compile: Use `torch.compile` for sines where there are no kernels of our own: on GPUs.
         elastic: Go on with fewer workers when some are lost. The bytes of the result then depend on it.
     """
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dna_ray.mining.sine import Kernels, outer_sincos, sincos_polynomial
+from dna_ray.mining import native
 from dna_ray.mining.siren import (
     NETWORKS,
     AdaptiveDNA,
@@ -163,10 +163,14 @@ def test_bfloat16_products_are_close_to_float32(widths: tuple[int, ...]):
     assert (fast - exact).abs().max() < 0.03 * exact.abs().max()
 
 
-def test_the_kernels_for_the_compiler_give_the_same_network():
+def test_native_kernels_give_the_same_network():
     network = SpectralDNA([_shape(2, (16, 16))], generator=_generator())
-    precision = Precision(kernels=Kernels(sincos_polynomial, outer_sincos))
-    assert torch.allclose(network(*_places(2), precision), network(*_places(2), Precision()), atol=1e-5)
+    kernels = native.kernels()
+    if kernels is None:
+        pytest.skip("there is no C++ compiler")
+    assert torch.allclose(
+        network(*_places(2), Precision(kernels=kernels)), network(*_places(2), Precision()), atol=1e-5
+    )
 
 
 def test_what_is_inside_a_sine_is_rounded_as_in_the_file_and_its_gradient_is_not():
@@ -197,3 +201,30 @@ def test_every_layer_starts_with_the_variance_of_the_paper():
         assert i == 0 or 0.8 < angles.std() < 1.2
         points = angles.sin()
         assert 0.55 < points.std() < 0.75
+
+
+def test_what_is_computed_without_gradients_is_the_same():
+    network = SpectralDNA([_shape(2, (7, 6, 5))], generator=_generator())
+    trained = network(*_places(2), Precision())
+    with torch.inference_mode():
+        assert torch.equal(network(*_places(2), Precision()), trained)
+    with torch.no_grad():
+        assert torch.equal(network(*_places(2), Precision()), trained)
+    again = network(*_places(2), Precision())
+    again.sum().backward()
+    assert torch.equal(again, trained)
+
+
+def test_two_results_at_once_keep_their_own_gradients():
+    networks = [SpectralDNA([_shape(2, (7, 6, 5))], generator=_generator()) for _ in range(2)]
+    rows, cols = (places.detach() for places in _places(2))
+    other = rows * 0.5, cols * 0.5
+    for _ in range(2):  # the second time, in memory that the first left
+        networks[0].zero_grad()
+        networks[1].zero_grad()
+        together = [networks[0](rows, cols, Precision()), networks[0](*other, Precision())]
+        (together[0].sum() + together[1].square().sum()).backward()
+        networks[1](rows, cols, Precision()).sum().backward()
+        networks[1](*other, Precision()).square().sum().backward()
+    for one, two in zip(networks[0].parameters(), networks[1].parameters(), strict=True):
+        assert torch.allclose(one.grad, two.grad, rtol=1e-4, atol=1e-5)
