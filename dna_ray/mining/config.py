@@ -5,11 +5,12 @@ from difflib import get_close_matches
 
 from dna_ray.errors import RecipeError
 
-KIND_NAMES = ("spectral", "hierarchical", "adaptive", "svd", "verbatim")
+KIND_NAMES = ("coded", "spectral", "hierarchical", "adaptive", "svd", "verbatim")
 SINE_KINDS = ("spectral", "hierarchical", "adaptive")
 GROUPS = ("many", "one")
 COORDINATES = ("learned", "index")
 PRODUCT_DTYPES = ("auto", "float32", "bfloat16")
+EFFORTS = (4, 8, 16, 32, 64, 128, 256)
 DEFAULT_RATIO = 22.0
 
 
@@ -21,6 +22,7 @@ class MineConfig:
         kind: How the DNA represents the weights, one of `KIND_NAMES`.
         ratio: Bytes of the fp32 weights / bytes of the file. None, without `bytes` too: 22, or no budget (verbatim).
         bytes: Size of the file in bytes; instead of `ratio`.
+        effort: States of the trellis of kind `coded`, 4 to 256, a power of two: more take longer and less bytes.
         groups: `many`: a function for each layer and kind of tensor, or for each kind where those would take more than
             a twentieth of the file; `one`: a single function for everything.
         coordinates: `learned`: every row and column has a place that is trained; `index`: (row, col, layer, kind).
@@ -42,6 +44,7 @@ class MineConfig:
     kind: str = "hierarchical"
     ratio: float | None = None
     bytes: int | None = None
+    effort: int = 32
     groups: str = "many"
     coordinates: str = "learned"
     place_dim: int | None = None
@@ -66,6 +69,8 @@ class MineConfig:
             raise RecipeError(
                 f"ratio and bytes exclude each other, got {self.ratio} and {self.bytes}; give one of them"
             )
+        if self.effort not in EFFORTS:
+            raise RecipeError(f"effort must be one of {', '.join(map(str, EFFORTS))}, got {self.effort}")
         for name in ("ratio", "bytes", "omega", "epochs", "lr", "clip_norm"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):

@@ -1,0 +1,1 @@
+"""Scales, transforms, dependent quantization and entropy coding: the parts of the kind `coded`."""
