@@ -5,15 +5,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SAMPLES := $(VENV)/.samples
+NNCODEC := build/nncodec-venv
 PIP := $(BIN)/pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup mine ui test check format samples bench lock wheel clean
+.PHONY: help setup mine ui test check format samples bench bench-nncodec lock wheel clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
 	@echo "make TARGET [ARGS='more arguments']"
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10 | sed 's/^/  /'
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 15 | sed 's/^/  /'
 
 setup: $(READY) ## Set up .venv with the exact versions of requirements.lock
 
@@ -42,6 +43,9 @@ samples: $(SAMPLES) ## Install the sample networks mpnet and effnet (about 430 M
 bench: $(READY) ## List the benchmarks, or run one: ARGS=benchmarks/NAME.py
 	@if [ -n "$(ARGS)" ]; then $(BIN)/python $(ARGS); else \
 		for file in $$(grep -l __main__ benchmarks/*.py); do echo "make bench ARGS=$$file"; done; fi
+
+bench-nncodec: $(READY) $(NNCODEC)/.ready ## Measure nncodec, the coder of ISO/IEC 15938-17, as a yardstick
+	@$(BIN)/python benchmarks/nncodec_yardstick.py $(ARGS)
 
 lock: ## Renew requirements.lock from the ranges in pyproject.toml
 	rm -rf build/lock
@@ -72,4 +76,12 @@ $(READY): requirements.lock pyproject.toml
 $(SAMPLES): $(READY) dna_ray/networks/samples.py
 	@$(BIN)/python -c 'from dna_ray.networks.samples import SAMPLES; print(*(s.install for s in SAMPLES.values()), sep="\n")' \
 		| xargs -L 1 $(PIP) install -qq
+	@touch $@
+
+# An environment of its own: nncodec needs numpy < 2. Without its dependencies, of which the coder uses numpy alone.
+$(NNCODEC)/.ready: | $(READY)
+	@echo "Setting up $(NNCODEC): compiles C++, about three minutes"
+	@$(BIN)/python -m venv $(NNCODEC)
+	@$(NNCODEC)/bin/pip --disable-pip-version-check install -qq numpy==1.26.4
+	@$(NNCODEC)/bin/pip --disable-pip-version-check install -qq --no-deps nncodec==2.1.3
 	@touch $@

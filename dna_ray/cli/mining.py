@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from dna_ray.cli.options import HOW, KIND, KINDS, LAYERS, RUNNING, WHAT, options
+from dna_ray.cli.options import HOW, KIND, KINDS, LAYERS, RATIOS, RUNNING, WHAT, YARDSTICKS, options
 from dna_ray.cli.output import Output
 from dna_ray.cli.progress import Display
 from dna_ray.cli.root import cli
@@ -33,14 +33,16 @@ def mine(output: Output, progress: Display, **given: Any) -> None:
 
 @verb(cli, patient=True)
 @click.argument("network", required=False)
-@options((KINDS, *WHAT, *HOW, *LAYERS, *RUNNING))
+@options((KINDS, RATIOS, YARDSTICKS, *WHAT, *HOW, *LAYERS, *RUNNING))
 def compare(output: Output, progress: Display, **given: Any) -> None:
     """Compare kinds of DNA at equal size.
 
     Mines NETWORK into each, and puts their figures into one table beside the Gaussian reference.
+    A sweep also draws their curves of rate and distortion.
 
     \b
     dna-ray compare sample:minilm --ratio 22
+    dna-ray compare sample:minilm --ratios 8,16,22,32,44 --kinds coded,svd
     """
     _start("compare", output, progress, **given)
 

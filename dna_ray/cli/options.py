@@ -67,9 +67,25 @@ KINDS = click.option(
     help=f"Kinds of DNA to compare, with commas.  [default: {','.join(default_of(CompareWhat, 'kinds'))}]",
 )
 
+RATIOS = click.option(
+    "--ratios", default=None, help="Sweep: mine every kind at each of these ratios, with commas.  [default: one size]"
+)
+
+YARDSTICKS = click.option(
+    "--yardsticks/--no-yardsticks",
+    "yardsticks",
+    default=None,
+    help="Also round to nearest at 8 to 2 bits, and nncodec where known.  [default: in a sweep]",
+)
+
 WHAT = (
     field_option(MineConfig, "ratio", "Bytes of the fp32 weights / bytes of the file.", default=f"{DEFAULT_RATIO:g}"),
     field_option(MineConfig, "bytes", "Bytes of the file, instead of a ratio.", default="by the ratio"),
+    field_option(
+        MineConfig, "r2", "The smallest file that reaches this R2, instead of a size (coded).", default="none"
+    ),
+    field_option(MineConfig, "snr", "The same in dB.", default="none"),
+    field_option(MineConfig, "effort", "States of the trellis, 4 to 256: more take longer, and less bytes (coded)."),
     field_option(MineConfig, "groups", "A function a layer and kind of tensor, or one for all.", choices=GROUPS),
     field_option(MineConfig, "coordinates", "Trained places of rows and columns, or indices.", choices=COORDINATES),
     field_option(MineConfig, "place_dim", "Dimensions of a trained place.", default="by the budget"),

@@ -16,7 +16,8 @@ import psutil
 from dna_ray.errors import ResourceError, UnreachableError
 
 _CONNECT_SECONDS = 5.0
-_OBJECT_STORE = 256 * 2**20  # bytes; only plans and curves pass through it
+_OBJECT_STORE = 256 * 2**20  # bytes, for plans and curves
+_STORE_SHARE = 0.3  # of the memory that the object store may take at most; beyond it, Ray spills to disk
 _TEMP = "dna-ray-"  # then the pid of the process whose cluster has its logs and sockets there
 _LONGEST_TEMP = 50  # characters; a longer path does not fit into the name of a unix socket
 _SETTINGS = {
@@ -35,11 +36,14 @@ _LOCAL_SETTINGS = {
 
 
 @contextlib.contextmanager
-def ray_cluster(address: str | None, *, workers: int, use_gpu: bool = False) -> Iterator[None]:
+def ray_cluster(address: str | None, *, workers: int, use_gpu: bool = False, held: int = 0) -> Iterator[None]:
     """Connects to the Ray cluster at `address`, or starts one on loopback that ends with the block.
 
     A local cluster is this process's own, guarded by a token that nobody else knows. Inside a submitted job the job's
     own cluster is used, and where this process is connected to Ray already, that connection, which then stays.
+
+    Args:
+        held: Bytes that will lie in the object store of a local cluster.
 
     Raises:
         UnreachableError: Nothing answers at `address`.
@@ -57,7 +61,7 @@ def ray_cluster(address: str | None, *, workers: int, use_gpu: bool = False) -> 
             _check_resources(workers, use_gpu)
             yield
             return
-        with _connected(address) if address else _started():
+        with _connected(address) if address else _started(held):
             _check_resources(workers, use_gpu)
             yield
 
@@ -68,7 +72,7 @@ def _local_cpus() -> int:
 
 
 @contextlib.contextmanager
-def _started() -> Iterator[None]:
+def _started(held: int) -> Iterator[None]:
     import ray
 
     _sweep()
@@ -83,7 +87,7 @@ def _started() -> Iterator[None]:
                 logging_level="error",
                 configure_logging=False,
                 _temp_dir=folder if len(folder) < _LONGEST_TEMP else None,
-                object_store_memory=_OBJECT_STORE,
+                object_store_memory=_OBJECT_STORE + int(min(held, _STORE_SHARE * psutil.virtual_memory().available)),
             )
     except (OSError, RuntimeError, ValueError) as error:
         ray.shutdown()

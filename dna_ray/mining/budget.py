@@ -16,7 +16,7 @@ def file_budget(network: Network, config: MineConfig) -> int | None:
     """The most bytes that the file may have; None: any number."""
     if config.bytes is not None:
         return config.bytes
-    if config.ratio is None and config.kind == "verbatim":
+    if config.target_r2 is not None or (config.ratio is None and config.kind == "verbatim"):
         return None
     return int(network.anatomy.fp32_bytes / (config.ratio or DEFAULT_RATIO))
 

@@ -7,8 +7,6 @@ symbol from another is made of integers.
 """
 
 from collections.abc import Iterator, Sequence
-from functools import reduce
-from math import log2
 from typing import Any
 
 import numpy as np
@@ -17,16 +15,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dna_ray.errors import ArtifactError, BudgetError
-from dna_ray.mining.coding import rate
-from dna_ray.mining.coding.analysis import Scales, first_step, plain_scales, steps, with_transforms, without_transforms
-from dna_ray.mining.coding.blocks import Block, Part, blocks
+from dna_ray.mining.coding.analysis import (
+    STEPS,
+    Scales,
+    first_step,
+    plain_scales,
+    steps,
+    with_transforms,
+    without_transforms,
+)
+from dna_ray.mining.coding.blocks import Part, blocks
 from dna_ray.mining.coding.classes import offset
 from dna_ray.mining.coding.codebook import Codebook
-from dna_ray.mining.coding.counting import Tally, dequantise
-from dna_ray.mining.coding.passes import Blocks, Read
+from dna_ray.mining.coding.counting import dequantise
+from dna_ray.mining.coding.encoder import Encoder
+from dna_ray.mining.coding.passes import Here, Read, Runner
 from dna_ray.mining.coding.rate import Found
 from dna_ray.mining.coding.side import Side, read_side
-from dna_ray.mining.coding.stream import Models, encode
+from dna_ray.mining.coding.stream import Models
 from dna_ray.mining.coding.stream import decode as decode_stream
 from dna_ray.mining.coding.trellis import STATES, trellis
 from dna_ray.mining.coding.viterbi import use_threads
@@ -39,34 +45,47 @@ from dna_ray.networks.network import DTYPES
 
 STREAMS = "coded.streams"
 Sections = dict[str, NDArray[Any]]
-_SAMPLE = 1 << 21  # weights that the search for a step begins with
 _SPARE = 0.0003  # of the room: what the estimate of a stream's length does not see
 _WASTE = 0.004  # of the room: a result nearer to it is kept
 _TRIES = 4
-_SLOPE = -0.8  # of log2 bytes against log2 step, roughly
+_PLAIN_BITS = 1.5  # a weight, where no budget is given
+_LARGEST = 1e38  # weight, of a float64
+_ERROR_A_STEP = 0.25  # squared steps a weight, roughly
 
 
-def fit(field: Field, budget: int | None, config: MineConfig) -> Payload:
-    """The smallest error within `budget`; None: at one bit and a half a weight.
+def fit(field: Field, budget: int | None, config: MineConfig, runner: Runner | None = None) -> Payload:
+    """The smallest error within `budget`; None: the fewest bytes that reach `config.r2`.
+
+    Args:
+        runner: Where blocks are worked on; None: here. The bytes do not depend on it.
 
     Raises:
         BudgetError: Scales and vectors alone take more.
     """
-    matrices = field.anatomy.matrices
-
-    def read(name: str) -> NDArray[np.float32]:
-        return field.matrix(name).to(torch.float32).numpy()
-
-    use_threads(torch.get_num_threads())
+    matrices, runner = field.anatomy.matrices, runner or Here()
     vectors = encode_vectors(field)
-    room = field.anatomy.weights * 1.5 / 8 if budget is None else budget - sum(each.nbytes for each in vectors.values())
     if not matrices:
         return Payload({"step": 1.0, "states": config.effort, "turned": [], "words": []}, vectors)
+
+    def read(name: str) -> NDArray[np.float32]:
+        matrix = field.matrix(name)
+        if matrix.dtype is torch.float64:
+            matrix = matrix.clamp(-_LARGEST, _LARGEST)
+        return matrix.to(torch.float32).numpy()
+
     scales = plain_scales(read, matrices)
+    if budget is None and config.target_r2 is not None:
+        error = (1 - config.target_r2) * _spread(read, matrices)
+        start = min(max((error / field.anatomy.weights / _ERROR_A_STEP) ** 0.5, steps(scales)[0]), steps(scales)[1])
+        side = with_transforms(read, matrices, scales, start)
+        encoder = Encoder(read, matrices, side, config.effort, steps(scales), start, runner)
+        found = encoder.within_error(error)
+        return _payload(found, encoder.streams(found), side, vectors, config)
+    room = field.anatomy.weights * _PLAIN_BITS / 8 if budget is None else budget - _nbytes(vectors)
     start = first_step(scales, 8 * max(room, 1))
     side = with_transforms(read, matrices, scales, start)
-    coder = _Coder(Blocks(read, matrices, side), blocks(matrices), config.effort, steps(scales), start)
-    payload = _fitted(coder, side, vectors, room - side.nbytes, config)
+    encoder = Encoder(read, matrices, side, config.effort, steps(scales), start, runner)
+    payload = _fitted(encoder, side, vectors, room - side.nbytes, config)
     if budget is None or payload.nbytes <= budget:
         return payload
     smallest = _smallest(read, matrices, scales, vectors, config)
@@ -78,77 +97,56 @@ def fit(field: Field, budget: int | None, config: MineConfig) -> Payload:
     )
 
 
+def _spread(read: Read, matrices: Sequence[TensorInfo]) -> float:
+    """Sum of squares of all weights about the means of their matrices."""
+    found = 0.0
+    for info in matrices:
+        matrix = read(info.name)
+        found += float(np.var(matrix, dtype=np.float64)) * matrix.size
+    return found
+
+
 def _smallest(
     read: Read, matrices: Sequence[TensorInfo], scales: Sequence[Scales], vectors: Sections, config: MineConfig
 ) -> Payload:
     """Every weight zero, and no transform: the same whatever the budget."""
     side = without_transforms(scales)
     coarsest = steps(scales)[1]
-    coder = _Coder(Blocks(read, matrices, side), blocks(matrices), config.effort, (coarsest, coarsest), coarsest)
-    return _fitted(coder, side, vectors, 1, config)
+    encoder = Encoder(read, matrices, side, config.effort, (coarsest, coarsest), coarsest, Here())
+    return _fitted(encoder, side, vectors, 1, config)
 
 
-def _fitted(coder: "_Coder", side: Side, vectors: Sections, room: float, config: MineConfig) -> Payload:
+def _fitted(encoder: Encoder, side: Side, vectors: Sections, room: float, config: MineConfig) -> Payload:
     """The payload whose streams and codebook fill `room`; the estimate of a stream's length is mended if need be."""
     allowed = room * (1 - _SPARE)
+    tries: list[tuple[float, Found, list[NDArray[np.uint32]]]] = []
     for _ in range(_TRIES):
-        found = coder.search(allowed)
-        sections = coder.sections(found)
-        taken = sum(section.nbytes for section in sections.values())
-        if found.step in coder.range or room * (1 - _WASTE) <= taken <= room:
+        found = encoder.within_bytes(allowed)
+        streams = encoder.streams(found)
+        taken = found.learned.nbytes + sum(words.nbytes for words in streams)
+        tries.append((taken if taken <= room else -taken, found, streams))  # the most that fits, or else the least
+        if found.step in encoder.scope or room * (1 - _WASTE) <= taken <= room:
             break
         allowed *= room * (1 - _SPARE) / taken
-    params = {"step": found.step, "states": config.effort, "turned": list(side.turned), "words": coder.lengths}
-    sections = vectors | side.sections() | sections
+    _, found, streams = max(tries, key=lambda tried: tried[0])
+    return _payload(found, streams, side, vectors, config)
+
+
+def _payload(
+    found: Found, streams: list[NDArray[np.uint32]], side: Side, vectors: Sections, config: MineConfig
+) -> Payload:
+    params = {
+        "step": found.step,
+        "states": config.effort,
+        "turned": list(side.turned),
+        "words": [len(words) for words in streams],
+    }
+    sections = vectors | side.sections() | found.learned.sections() | {STREAMS: np.concatenate(streams)}
     return Payload(params, {name: section for name, section in sections.items() if section.size})
 
 
-class _Coder:
-    """Passes over all blocks, remembering the indices of the last whole one."""
-
-    def __init__(
-        self, values: Blocks, parts: tuple[Block, ...], states: int, scope: tuple[float, float], start: float
-    ) -> None:
-        self._values, self._blocks, self._trellis = values, parts, trellis(states)
-        self._step, self.range = start, scope
-        self._indices: list[NDArray[Any]] = []
-        self._at: tuple[float, Codebook] | None = None
-        self.lengths: list[int] = []
-
-    def go(self, step: float, codebook: Codebook, every: int) -> Tally:
-        """One pass over every `every`-th row."""
-        costs = codebook.costs()
-        passes = [
-            self._values.go(block, step, costs, self._trellis, every=every, keep=every == 1) for block in self._blocks
-        ]
-        if every == 1:
-            self._indices, self._at = [each.indices for each in passes if each.indices is not None], (step, codebook)
-        return reduce(Tally.__add__, (each.tally for each in passes))
-
-    def search(self, room: float) -> Found:
-        """The step at which streams and codebook fill `room` bytes."""
-        weights = sum(block.rows * block.cols for block in self._blocks)
-
-        def spent(found: Found) -> float:
-            seen = int(found.tally.histogram.sum())
-            streams = found.learned.bits(found.tally.histogram) / 8 * weights / max(seen, 1) + 8 * len(self._blocks)
-            return log2((streams + found.learned.nbytes) / max(room, 1))
-
-        found = rate.search(self.go, self._step, max(1, weights // _SAMPLE), spent, _SLOPE, *self.range)
-        self._step = found.step
-        return found
-
-    def sections(self, found: Found) -> dict[str, NDArray[Any]]:
-        """The streams at that step, and the codebook that reads them."""
-        if self._at != (found.step, found.used):
-            self.go(found.step, found.used, 1)
-        models = Models(found.learned)
-        streams = [
-            encode(indices.astype(np.int32), self._values.class_map(block, found.step), models, self._trellis)
-            for block, indices in zip(self._blocks, self._indices, strict=True)
-        ]
-        self.lengths = [len(words) for words in streams]
-        return found.learned.sections() | {STREAMS: np.concatenate([np.empty(0, np.uint32), *streams])}
+def _nbytes(sections: Sections) -> int:
+    return sum(section.nbytes for section in sections.values())
 
 
 def decode(payload: Payload, anatomy: Anatomy) -> Iterator[tuple[str, Tensor]]:
@@ -169,7 +167,7 @@ def _decode_matrices(payload: Payload, anatomy: Anatomy) -> Iterator[tuple[str, 
         matrix = rows[info.matrix_shape[1]].of(number, info.matrix_shape[0])
         if side.turned[number] >= 0:
             matrix = matrix @ rotations[side.turned[number]].T
-        limit = torch.finfo(DTYPES[info.dtype]).max
+        limit = min(torch.finfo(DTYPES[info.dtype]).max, torch.finfo(torch.float32).max)
         tensor = torch.from_numpy(np.ascontiguousarray(matrix)).clamp(-limit, limit).to(DTYPES[info.dtype])
         yield info.name, from_matrix(tensor, info)
 
@@ -180,7 +178,7 @@ def _decode_blocks(
     """For each length of row, the rows of its blocks in order, decoded when asked for."""
     step, states = payload.params.get("step"), payload.params.get("states")
     lengths, all_blocks = payload.params.get("words"), blocks(anatomy.matrices)
-    if not (type(step) is float and 1e-30 < step < 1e30 and type(states) is int and states in STATES):
+    if not (type(step) is float and STEPS[0] <= step <= STEPS[1] and type(states) is int and states in STATES):
         raise ArtifactError("the header names no step or no trellis; this DNA was not written by dna_ray")
     if not (
         type(lengths) is list and len(lengths) == len(all_blocks) and all(type(n) is int and n >= 0 for n in lengths)

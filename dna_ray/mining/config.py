@@ -22,6 +22,8 @@ class MineConfig:
         kind: How the DNA represents the weights, one of `KIND_NAMES`.
         ratio: Bytes of the fp32 weights / bytes of the file. None, without `bytes` too: 22, or no budget (verbatim).
         bytes: Size of the file in bytes; instead of `ratio`.
+        r2: Instead of a size: the smallest file that reaches this R2 over all matrices. Kind `coded` only.
+        snr: The same by its signal-to-noise ratio, in dB.
         effort: States of the trellis of kind `coded`, 4 to 256, a power of two: more take longer and less bytes.
         groups: `many`: a function for each layer and kind of tensor, or for each kind where those would take more than
             a twentieth of the file; `one`: a single function for everything.
@@ -41,9 +43,11 @@ class MineConfig:
         seed: Of every random number.
     """
 
-    kind: str = "hierarchical"
+    kind: str = "coded"
     ratio: float | None = None
     bytes: int | None = None
+    r2: float | None = None
+    snr: float | None = None
     effort: int = 32
     groups: str = "many"
     coordinates: str = "learned"
@@ -65,13 +69,16 @@ class MineConfig:
         _check_choice("groups", self.groups, GROUPS)
         _check_choice("coordinates", self.coordinates, COORDINATES)
         _check_choice("dtype", self.dtype, PRODUCT_DTYPES)
-        if self.ratio is not None and self.bytes is not None:
-            raise RecipeError(
-                f"ratio and bytes exclude each other, got {self.ratio} and {self.bytes}; give one of them"
-            )
+        given = [name for name in ("ratio", "bytes", "r2", "snr") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise RecipeError(f"{' and '.join(given)} exclude each other; give one of them")
+        if self.target_r2 is not None and self.kind != "coded":
+            raise RecipeError(f"kind {self.kind} cannot aim at an error, only at a size; use kind coded, or --ratio")
+        if self.r2 is not None and not 0 < self.r2 < 1:
+            raise RecipeError(f"r2 must be more than 0 and less than 1, got {self.r2}")
         if self.effort not in EFFORTS:
             raise RecipeError(f"effort must be one of {', '.join(map(str, EFFORTS))}, got {self.effort}")
-        for name in ("ratio", "bytes", "omega", "epochs", "lr", "clip_norm"):
+        for name in ("ratio", "bytes", "snr", "omega", "epochs", "lr", "clip_norm"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise RecipeError(f"{name} must be more than 0, got {value}")
@@ -85,6 +92,11 @@ class MineConfig:
             raise RecipeError(f"patience must be at least 0 epochs, got {self.patience}")
         if not 0 <= self.seed < 2**63:
             raise RecipeError(f"seed must be a whole number from 0 to 2^63 - 1, got {self.seed}")
+
+    @property
+    def target_r2(self) -> float | None:
+        """The R2 that is aimed at instead of a size."""
+        return 1 - 10 ** (-self.snr / 10) if self.snr is not None else self.r2
 
 
 def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:

@@ -13,7 +13,7 @@ from dna_ray.mining import reference
 from dna_ray.mining.fidelity import Fidelity, pooled
 from dna_ray.mining.field import Field, as_matrix
 from dna_ray.mining.measures import Histogram, Measures, TensorMeasure, VectorMeasure
-from dna_ray.mining.reference import Spectrum
+from dna_ray.mining.reference import References, Spectrum
 from dna_ray.networks import Anatomy, TensorInfo
 
 BINS = 512
@@ -74,6 +74,19 @@ def measure(field: Field, rebuilt: Rebuilt, *, file_bytes: int, sections: Mappin
     )
 
 
+def references(field: Field) -> References:
+    """Both Gaussian references of the matrices of `field`, at any rate. One matrix is in memory at a time."""
+    spectra = []
+    for info in field.anatomy.matrices:
+        _, _, rows, cols = _moments(field.matrix(info.name))
+        spectra.append(_spectra(rows, cols))
+    return References(
+        separable=reference.pool(separable for separable, _ in spectra),
+        iid=reference.pool(iid for _, iid in spectra),
+        weights=field.anatomy.weights,
+    )
+
+
 def _pairs(anatomy: Anatomy, rebuilt: Rebuilt) -> Iterator[tuple[TensorInfo, Tensor]]:
     """Each tensor that is not tied, with its rebuilt self."""
     if callable(rebuilt):
@@ -109,17 +122,28 @@ def _fp16_bytes(anatomy: Anatomy) -> int:
 def _look(info: TensorInfo, original: Tensor, rebuilt: Tensor, errors: "_Counter", values: "_Counter") -> _Look:
     if not info.size:
         return _Look(info, Fidelity(0, 0.0, 0.0), 0.0, reference.pool([]), reference.pool([]))
-    mean = sum(float(chunk.sum()) for chunk, _ in _chunks(original, rebuilt)) / info.size
-    spread = float(original.max().double() - original.min().double())
     sse = sum(float((after - before).square().sum()) for before, after in _chunks(original, rebuilt))
-    rows, cols = _squares(original, mean if spread > 0 else float(original.reshape(-1)[0]))
+    mean, spread, rows, cols = _moments(original)
     achieved = Fidelity(info.size, sse, float(rows.sum()))
     if info.is_matrix and achieved.sst > 0:
         for before, after in _chunks(original, rebuilt):
             errors.add((after - before) / achieved.sigma)
             values.add((before - mean) / achieved.sigma)
-    separable = reference.separable(rows / info.cols, cols / info.rows)
-    return _Look(info, achieved, spread, separable, reference.uniform(achieved.sst / info.size, info.size))
+    return _Look(info, achieved, spread, *_spectra(rows, cols))
+
+
+def _spectra(rows: NDArray[np.float64], cols: NDArray[np.float64]) -> tuple[Spectrum, Spectrum]:
+    """Of row x column variances, and of one variance, from the sums of squares of rows and of columns."""
+    size = len(rows) * len(cols)
+    separable = reference.separable(rows / len(cols), cols / len(rows))
+    return separable, reference.uniform(float(rows.sum()) / size, size)
+
+
+def _moments(matrix: Tensor) -> tuple[float, float, NDArray[np.float64], NDArray[np.float64]]:
+    """Mean, range, and the sums of squares about the mean of each row and of each column."""
+    mean = sum(float(chunk.sum()) for chunk, _ in _chunks(matrix, matrix)) / matrix.numel()
+    spread = float(matrix.max().double() - matrix.min().double())
+    return mean, spread, *_squares(matrix, mean if spread > 0 else float(matrix.reshape(-1)[0]))
 
 
 def _chunks(original: Tensor, rebuilt: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

@@ -43,6 +43,21 @@ class Spectrum:
         return float(np.sum(self.counts * np.exp2(self.octaves)))
 
 
+@dataclass(frozen=True, slots=True)
+class References:
+    """Both references of a network, from which their R2 follows at any number of bits.
+
+    Attributes:
+        separable: All its matrices, with row x column variances.
+        iid: The same with one variance a matrix.
+        weights: How many they have.
+    """
+
+    separable: Spectrum
+    iid: Spectrum
+    weights: int
+
+
 def separable(rows: NDArray[np.float64], cols: NDArray[np.float64]) -> Spectrum:
     """The spectrum of a matrix whose entry (i, j) has the variance rows[i] * cols[j] / mean.
 
@@ -101,6 +116,11 @@ def noise(spectrum: Spectrum, level: float) -> float:
     if power <= 0:
         return 0.0
     return float(np.sum(spectrum.counts * np.exp2(np.minimum(spectrum.octaves, level)))) / power
+
+
+def r2_at(spectrum: Spectrum, bits: float) -> float:
+    """The R2 that `bits` for the whole spectrum allow."""
+    return 1 - noise(spectrum, water_level(spectrum, bits))
 
 
 def bits_needed(spectrum: Spectrum, share: float) -> float:

@@ -10,11 +10,11 @@ from typing import Any
 
 from dna_ray.errors import RecipeError
 from dna_ray.mining.config import MineConfig
-from dna_ray.recipe.shape import RECIPES, MineHow, Recipe, keys
+from dna_ray.recipe.shape import RECIPES, TARGETS, MineHow, Recipe, keys
 
 ENVIRONMENT = "DNA_RAY_"
 OTHER_VARIABLES = ("DNA_RAY_CACHE",)  # read elsewhere, and no part of a recipe
-EITHER_OR = {"ratio": "bytes", "bytes": "ratio"}  # a later layer that sets one takes back the other
+EITHER_OR = (*TARGETS, "ratios")  # a later layer that sets one takes back the others
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +51,8 @@ def resolve(
         _from_sets(sets, keys(verb)),
         _from_flags(flags or {}),
     ):
-        for key, setting in layer.items():
-            if key in EITHER_OR and setting.value is not None:
-                settings.pop(EITHER_OR[key], None)
+        if any(key in EITHER_OR and setting.value not in (None, []) for key, setting in layer.items()):
+            settings = {key: setting for key, setting in settings.items() if key not in EITHER_OR}
         settings |= layer
     return build(verb, settings)
 
@@ -129,7 +128,7 @@ def _typed(key: str, setting: Setting, kind: Any) -> Any:
     value = setting.value
     if typing.get_origin(kind) is tuple and isinstance(value, str):
         value = [part.strip() for part in value.split(",")]
-    if isinstance(value, bool) and kind is not bool:  # pydantic would take `true` for 1
+    if isinstance(value, bool) and bool not in (kind, *typing.get_args(kind)):  # pydantic would take `true` for 1
         raise RecipeError(f"{setting.where}: {key} must be {_words(kind)}, got {value}")
     try:
         return TypeAdapter(kind).validate_python(value)
@@ -150,7 +149,9 @@ def _part(values: Mapping[str, Any], config: type) -> dict[str, Any]:
 def _words(kind: Any) -> str:
     names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "null"}
     parts = [each for each in typing.get_args(kind) if each is not Ellipsis] or [kind]
-    return "a list of texts" if typing.get_origin(kind) is tuple else " or ".join(names[each] for each in parts)
+    if typing.get_origin(kind) is tuple:
+        return f"a list of {names[parts[0]].split()[-1]}s"
+    return " or ".join(names[each] for each in parts)
 
 
 def _places(message: str, settings: Mapping[str, Setting]) -> str:

@@ -3,12 +3,14 @@
 import hashlib
 import json
 import typing
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from dna_ray.errors import RecipeError
 from dna_ray.mining.config import SINE_KINDS, MineConfig
+
+TARGETS = ("ratio", "bytes", "r2", "snr")  # fields of a `MineConfig` that say how large or how good; one may be set
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,12 +85,16 @@ class CompareWhat:
 
     Attributes:
         kinds: Kinds of DNA, each mined with `config` in which its kind takes the place of `config.kind`.
+        ratios: A sweep: every kind is mined at each of these ratios. Empty: once, at the size that `config` says.
+        yardsticks: Whether methods of others stand beside the kinds; None: in a sweep.
     """
 
     omitted: ClassVar[frozenset[str]] = frozenset({"kind"})
 
     network: str
-    kinds: tuple[str, ...] = (*SINE_KINDS, "svd")
+    kinds: tuple[str, ...] = ("coded", *SINE_KINDS, "svd")
+    ratios: tuple[float, ...] = ()
+    yardsticks: bool | None = None
     config: MineConfig = field(default_factory=MineConfig)
     task: str | None = "auto"
     texts: str | None = None
@@ -99,7 +105,19 @@ class CompareWhat:
         if len(set(self.kinds)) != len(self.kinds) or not self.kinds:
             raise RecipeError(f"kinds must be one or more different kinds of DNA, got {list(self.kinds)}")
         for kind in self.kinds:
-            MineConfig(kind=kind)
+            replace(self.config, kind=kind)
+        if len({f"{ratio:g}" for ratio in self.ratios}) != len(self.ratios) or not all(
+            0 < ratio < float("inf") for ratio in self.ratios
+        ):
+            raise RecipeError(f"ratios must be different numbers above 0, got {list(self.ratios)}")
+        for name in TARGETS:
+            if self.ratios and getattr(self.config, name) is not None:
+                raise RecipeError(f"ratios and {name} exclude each other; give one of them")
+
+    @property
+    def beside_yardsticks(self) -> bool:
+        """Whether methods of others stand beside the kinds."""
+        return bool(self.ratios) if self.yardsticks is None else self.yardsticks
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

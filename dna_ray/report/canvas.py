@@ -3,20 +3,22 @@
 from collections.abc import Sequence
 from io import BytesIO
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 # Okabe and Ito, "Color universal design" (2008)
 BLUE, ORANGE, GREEN, PURPLE, INK, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#222222", "#9A9A9A"
+VERMILION, SKY = "#D55E00", "#56B4E9"
 DEPTH = "viridis"  # colour map for what has an order, such as layers
 WIDTH = 8.0  # inches
 DPI = 120
 
 
-def canvas(height: float, *, rows: int = 1) -> tuple[Figure, list[Axes]]:
-    """A white figure, `height` inches high, with axes below each other that share their x axis."""
+def canvas(height: float, *, rows: int = 1, columns: int = 1) -> tuple[Figure, list[Axes]]:
+    """A white figure, `height` inches high, with axes below or beside each other that share their x axis."""
     figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained", facecolor="white")
-    axes: Sequence[Axes] = figure.subplots(rows, sharex=True, squeeze=False)[:, 0].tolist()
+    axes: Sequence[Axes] = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel().tolist()
     for ax in axes:
         ax.spines[["top", "right"]].set_visible(False)
         ax.spines[["left", "bottom"]].set_color(GREY)
@@ -44,4 +46,12 @@ def png(figure: Figure) -> bytes:
     """The figure as a file: the same bytes for the same data and versions."""
     buffer = BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def svg(figure: Figure) -> bytes:
+    """The same without pixels; letters are outlines, so it looks alike wherever it is opened."""
+    buffer = BytesIO()
+    with rc_context({"svg.hashsalt": "dna-ray"}):  # ids of its parts are random otherwise
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return buffer.getvalue()

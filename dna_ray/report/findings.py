@@ -57,11 +57,13 @@ class Compared:
     """One row of a comparison.
 
     Attributes:
-        kind: Kind of DNA.
+        kind: Kind of DNA, or what else made the file.
+        asked: The ratio that a sweep asked for.
         seconds: Time that mining took.
     """
 
     kind: str
+    asked: float | None = None
     measures: Measures
     score: AnyScore | None = None
     seconds: float | None = None

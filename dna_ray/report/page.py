@@ -11,10 +11,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from dna_ray import __version__
 from dna_ray.mining.durable import write_file
 from dna_ray.mining.fidelity import gap_db
+from dna_ray.mining.reference import References
 from dna_ray.report import words
-from dna_ray.report.canvas import png
+from dna_ray.report.canvas import png, svg
 from dna_ray.report.figures import FIGURES, comparison
 from dna_ray.report.findings import Compared, Findings, best_first, first_metrics, score_json, score_metrics
+from dna_ray.report.rate_distortion import rate_distortion
+from dna_ray.report.rate_points import RatePoint, by_size, remarks, shown_metrics
 
 PAGE = "report.md"
 
@@ -49,8 +52,11 @@ def page(findings: Findings, captions: Mapping[str, str]) -> str:
     return _render("report.md.j2", findings, captions=captions, recipe=_yaml(findings.recipe))
 
 
-def write_comparison(folder: Path, network: str, rows: Sequence[Compared]) -> Path:
+def write_comparison(folder: Path, network: str, rows: Sequence[Compared], *, impossible: Sequence[str] = ()) -> Path:
     """Writes `report.md` and `figures/comparison.png` into `folder`, of several kinds of DNA of one network.
+
+    Args:
+        impossible: Why kinds that were asked for are missing.
 
     Raises:
         SpaceError: No space left.
@@ -63,7 +69,42 @@ def write_comparison(folder: Path, network: str, rows: Sequence[Compared]) -> Pa
         note for row in rows if row.score is not None for note in score_json(row.score).get("notes", ())
     )
     text = _template("comparison.md.j2").render(
-        network=network, rows=scored, metric=metric, notes=list(notes), words=words, version=__version__
+        network=network,
+        rows=scored,
+        metric=metric,
+        impossible=impossible,
+        notes=list(notes),
+        words=words,
+        version=__version__,
+    )
+    write_file(folder / PAGE, [text.encode()])
+    return folder / PAGE
+
+
+def write_sweep(
+    folder: Path, network: str, points: Sequence[RatePoint], references: References, *, impossible: Sequence[str] = ()
+) -> Path:
+    """Writes `report.md` and `figures/rate_distortion.png` and `.svg` into `folder`.
+
+    Args:
+        impossible: Why points that were asked for are missing.
+
+    Raises:
+        SpaceError: No space left.
+    """
+    figure = rate_distortion(points, references)
+    if figure is not None:
+        write_file(folder / "figures" / "rate_distortion.png", [png(figure)])
+        write_file(folder / "figures" / "rate_distortion.svg", [svg(figure)])
+    text = _template("sweep.md.j2").render(
+        network=network,
+        groups=by_size(points),
+        metrics=shown_metrics(points),
+        drawn=figure is not None,
+        impossible=impossible,
+        notes=remarks(points),
+        words=words,
+        version=__version__,
     )
     write_file(folder / PAGE, [text.encode()])
     return folder / PAGE

@@ -13,6 +13,7 @@ from dna_ray.mining.fidelity import Fidelity, gap_db
 from dna_ray.mining.measures import Measures
 from dna_ray.report import words
 from dna_ray.report.findings import AnyScore, Compared, best_first, first_metrics, score_json, score_metrics
+from dna_ray.report.rate_points import RatePoint, by_size, shown_metrics
 
 STYLES = {"excellent": "green", "good": "cyan", "fair": "yellow", "poor": "red"}
 
@@ -66,6 +67,24 @@ def compare_table(rows: Sequence[Compared]) -> Table:
         cells += [_or_dash(value, ".4f")] if metric else []
         cells += [_or_dash(row.seconds, ".0f")] if timed else []
         table.add_row(row.kind, *cells)
+    return table
+
+
+def sweep_table(points: Sequence[RatePoint]) -> Table:
+    """A line for each point: the DNA of each ratio together, best first, then yardsticks, whose full names follow."""
+    metrics = shown_metrics(points)
+    figures = ("ratio", "MB", "bits/\nweight", "R²", "R² ref.", "gap\ndB", "SNR\ndB")
+    table = _table("", *figures, *(name.replace("_", "\n").replace("correlation", "corr.") for name in metrics))
+    for group in by_size(points):
+        for point in group:
+            cells = [f"{point.ratio:.2f}", f"{point.file_bytes / 1e6:.3f}", f"{point.bits_per_weight:.3f}"]
+            cells += [*_beside(point.achieved, point.reference), words.decibel(point.achieved.snr_db, "")]
+            cells += [_or_dash(point.metrics.get(name, (None,))[0], ".4f") for name in metrics]
+            table.add_row(point.label, *cells)
+        table.add_section()
+    names = {point.label: point.name for group in by_size(points) for point in group}
+    table.caption = Text("\n".join(f"{label}: {name}" for label, name in names.items() if name != label), style="dim")
+    table.caption_justify = "left"
     return table
 
 

@@ -1,6 +1,10 @@
-"""Mines one network into several kinds of DNA at equal bytes, and puts their figures side by side."""
+"""Mines one network into several kinds of DNA at equal bytes, and puts their figures side by side.
+
+At one size, or at each of a sweep; a sweep also has yardsticks: what methods of others make of the same network.
+"""
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,23 +12,27 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from dna_ray.errors import ArtifactError
+from dna_ray.errors import ArtifactError, BudgetError
 from dna_ray.mining.budget import file_budget
+from dna_ray.mining.config import MineConfig
 from dna_ray.mining.dna import read_dna
 from dna_ray.mining.durable import write_file
 from dna_ray.mining.field import Field, read_field
-from dna_ray.mining.measures import Measures
+from dna_ray.mining.measure import references
 from dna_ray.networks import Network, load
-from dna_ray.recipe import CompareRecipe, to_mapping
+from dna_ray.recipe import CompareRecipe, CompareWhat, to_mapping
 from dna_ray.report.findings import Compared, score_json
-from dna_ray.report.page import write_comparison
-from dna_ray.report.tables import compare_table
+from dna_ray.report.page import write_comparison, write_sweep
+from dna_ray.report.rate_points import RatePoint, rate_point
+from dna_ray.report.tables import compare_table, sweep_table
 from dna_ray.verbs.mined import Judged, judged, mine_one
 from dna_ray.verbs.plan import MinePlan, plan_kind
 from dna_ray.verbs.progress import Progress, Silent
 from dna_ray.verbs.recorded import Recorded, at_work, opened
 from dna_ray.verbs.result import plain
+from dna_ray.verbs.rows import read_row, write_row
 from dna_ray.verbs.runs import RunFolder, open_run
+from dna_ray.verbs.yardsticks import yardsticks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +40,11 @@ class CompareResult:
     """Kinds of DNA of one network, at equal bytes.
 
     Attributes:
-        budget: Bytes that each file may have.
-        rows: One a kind, as they were mined.
-        dna: Kind -> folder of its DNA.
+        budget: Bytes that each file may have; None in a sweep, where each size has its own.
+        rows: One for each DNA, as they were mined.
+        dna: Name of a row -> folder of its DNA: `svd`, or in a sweep `svd-22x`.
+        yardsticks: What methods of others make of the network.
+        impossible: Why what was asked for is missing, by the name of its row.
         unscored: Why there are no scores, where there are none.
     """
 
@@ -43,13 +53,26 @@ class CompareResult:
     budget: int | None
     rows: tuple[Compared, ...]
     dna: dict[str, str]
+    yardsticks: tuple[RatePoint, ...] = ()
+    impossible: dict[str, str]
     unscored: str
+
+    @property
+    def points(self) -> tuple[RatePoint, ...]:
+        """All there is to see in a table or figure of rate and distortion."""
+        return (*map(rate_point, self.rows), *self.yardsticks)
+
+    @property
+    def swept(self) -> bool:
+        """Whether rows differ in size."""
+        return bool(self.yardsticks) or any(row.asked is not None for row in self.rows)
 
     def to_json(self) -> dict[str, Any]:
         rows = [
             {
                 "kind": row.kind,
-                "dna": self.dna[row.kind],
+                "asked": row.asked,
+                "dna": self.dna[_name(row.kind, row.asked)],
                 "metrics": row.measures.metrics(),
                 "measures": row.measures.to_json(),
                 "score": None if row.score is None else dict(score_json(row.score)),
@@ -57,21 +80,27 @@ class CompareResult:
             }
             for row in self.rows
         ]
-        return {**asdict(replace(self, rows=())), "rows": rows}
+        marks = [point.to_json() for point in self.yardsticks]
+        return {**asdict(replace(self, rows=(), yardsticks=())), "rows": rows, "yardsticks": marks}
 
     def __rich__(self) -> RenderableType:
         scored = any(row.score is not None for row in self.rows)
+        title = (
+            f"{self.network}: rate and distortion" if self.swept else f"{self.network} at {self.budget or 0:,} bytes"
+        )
         return Group(
-            Text(f"{self.network} at {self.budget or 0:,} bytes", style="bold"),
-            compare_table(self.rows),
+            Text(title, style="bold"),
+            sweep_table(self.points) if self.swept else compare_table(self.rows),
+            *(Text(f"not possible: {reason}\n") for reason in self.impossible.values()),
             *([] if scored else [Text(f"function: not measured, because {self.unscored}\n")]),
+            *([plain(f"figure   {self.run}/figures/rate_distortion.png")] if self.swept else []),
             plain(f"report   {self.run}/report.md"),
         )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ComparePlan:
-    """What `compare` would do: a plan for each kind."""
+    """What `compare` would do: a plan for each DNA."""
 
     kinds: tuple[MinePlan, ...]
 
@@ -83,7 +112,7 @@ class ComparePlan:
 
 
 def compare(recipe: CompareRecipe, *, progress: Progress | None = None, fresh: bool = False) -> CompareResult:
-    """Mines every kind that `recipe` names; kinds that an earlier process finished are not mined again.
+    """Mines every kind that `recipe` names at every size; what an earlier process finished is not mined again.
 
     Raises:
         DnaRayError: Its class says what is wrong.
@@ -100,17 +129,45 @@ def compare(recipe: CompareRecipe, *, progress: Progress | None = None, fresh: b
 
 
 def plan(recipe: CompareRecipe, *, progress: Progress | None = None) -> ComparePlan:
-    """What `compare` would do, kind by kind. Writes nothing."""
+    """What `compare` would do, one DNA after the other. Writes nothing."""
     progress = progress or Silent()
     with progress.stage("load"):
         network = load(recipe.what.network)
         field = read_field(network)
     return ComparePlan(
-        kinds=tuple(
-            plan_kind(network, field, replace(recipe.what.config, kind=kind), recipe, progress)
-            for kind in recipe.what.kinds
-        )
+        kinds=tuple(plan_kind(network, field, each, recipe, progress) for _, each in _configs(recipe.what))
     )
+
+
+def _configs(what: CompareWhat) -> Iterator[tuple[float | None, MineConfig]]:
+    """What is mined, in this order: the ratio that a sweep asks for, and the whole config."""
+    for ratio in what.ratios:
+        yield from ((ratio, replace(what.config, kind=kind, ratio=ratio)) for kind in what.kinds)
+    if not what.ratios:
+        yield from ((None, replace(what.config, kind=kind)) for kind in what.kinds)
+
+
+def _name(kind: str, asked: float | None) -> str:
+    """What a DNA's folder is called."""
+    return kind if asked is None else f"{kind}-{asked:g}x"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Work:
+    """What all rows of a comparison share."""
+
+    recipe: CompareRecipe
+    network: Network
+    field: Field
+    run: RunFolder
+    judging: Judged
+    record: Recorded
+    progress: Progress
+
+    def dna(self, name: str) -> Path:
+        """The folder of a DNA."""
+        how = self.recipe.how
+        return (Path(how.out) if how.out else self.run.dna) / name
 
 
 def _compare(
@@ -120,78 +177,100 @@ def _compare(
     judging = judged(network, what.task, texts=what.texts, limit=what.limit, device=recipe.how.device)
     with progress.stage("read"):
         field = read_field(network)
-    rows: list[Compared] = []
-    folders: dict[str, str] = {}
-    for number, kind in enumerate(what.kinds, 1):
-        progress.note(f"{kind}: {number} of {len(what.kinds)}")
-        out = (Path(recipe.how.out) if recipe.how.out else run.dna) / kind
-        row = _read_row(run, kind, out)
-        if row is None:
-            row = _mine_row(recipe, network, field, kind, out, run, judging, record, progress)
-        rows.append(row)
-        folders[kind] = str(out)
+    work = _Work(
+        recipe=recipe, network=network, field=field, run=run, judging=judging, record=record, progress=progress
+    )
+    rows, impossible = _rows(work)
+    marks: tuple[RatePoint, ...] = ()
+    if what.beside_yardsticks:
+        marks = tuple(yardsticks(network, field, run.path / "yardsticks", judging=judging, progress=progress))
+    budget = None if what.ratios else file_budget(network, replace(what.config, kind=what.kinds[0]))
     result = CompareResult(
         network=network.name,
         run=str(run.path),
-        budget=file_budget(network, replace(what.config, kind=what.kinds[0])),
-        rows=tuple(rows),
-        dna=folders,
+        budget=budget,
+        rows=tuple(rows.values()),
+        dna={name: str(work.dna(name)) for name in rows},
+        yardsticks=marks,
+        impossible=impossible,
         unscored=judging.reason,
     )
-    page = write_comparison(run.path, network.name, rows)
-    write_file(run.result, [json.dumps(result.to_json(), indent=1).encode()])
-    files = [page, run.result, *sorted(run.figures.glob("*.png"))]
-    record.tell(*({"event": "artifact", "file": str(file.relative_to(run.path))} for file in files))
+    _publish(result, work)
     return result
 
 
-def _mine_row(
-    recipe: CompareRecipe,
-    network: Network,
-    field: Field,
-    kind: str,
-    out: Path,
-    run: RunFolder,
-    judging: Judged,
-    record: Recorded,
-    progress: Progress,
-) -> Compared:
-    """Mines one kind in a folder of its own. Its training curve stays there: the journal has room for one curve."""
-    work = run.path / "kinds" / kind
-    work.mkdir(parents=True, exist_ok=True)
+def _rows(work: _Work) -> tuple[dict[str, Compared], dict[str, str]]:
+    """Name -> row of each DNA, and name -> reason of each that no file of its size can hold.
+
+    Raises:
+        BudgetError: None can.
+        KeyboardInterrupt: Someone asked to stop between two of them.
+    """
+    rows: dict[str, Compared] = {}
+    impossible: dict[str, str] = {}
+    todo = list(_configs(work.recipe.what))
+    for number, (asked, config) in enumerate(todo, 1):
+        name = _name(config.kind, asked)
+        work.progress.note(f"{name}: {number} of {len(todo)}")
+        try:
+            rows[name] = _finished(work, name) or _mined(work, name, asked, config)
+        except BudgetError as error:
+            if number == len(todo) and not rows:
+                raise
+            work.progress.note(str(error))
+            impossible[name] = str(error)
+    return rows, impossible
+
+
+def _finished(work: _Work, name: str) -> Compared | None:
+    """The row of an earlier process of this run, if its DNA is still there and whole."""
+    row = read_row(_folder(work, name) / "row.json")
+    try:
+        read_dna(work.dna(name))
+    except ArtifactError:
+        return None
+    return row
+
+
+def _mined(work: _Work, name: str, asked: float | None, config: MineConfig) -> Compared:
+    """Mines into a folder of its own. A training curve stays there: the journal has room for one."""
+    if work.progress.stopping:
+        raise KeyboardInterrupt
+    folder = _folder(work, name)
+    folder.mkdir(parents=True, exist_ok=True)
+    recipe = to_mapping(work.recipe)
     mined = mine_one(
-        network,
-        field,
-        replace(recipe.what.config, kind=kind),
-        recipe.how,
-        work=work,
-        out=out,
-        recipe={**to_mapping(recipe), "what": {**to_mapping(recipe)["what"], "kind": kind}},
-        judging=judging,
-        progress=progress,
+        work.network,
+        work.field,
+        config,
+        work.recipe.how,
+        work=folder,
+        out=work.dna(name),
+        recipe={**recipe, "what": {**recipe["what"], "kind": config.kind, "ratio": config.ratio}},
+        judging=work.judging,
+        progress=work.progress,
         tell=lambda *events: None,
     )
-    findings = mined.findings
-    row = {
-        "id": mined.id,
-        "measures": findings.measures.to_json(),
-        "score": None if findings.score is None else dict(score_json(findings.score)),
-        "seconds": findings.seconds,
-    }
-    write_file(work / "row.json", [json.dumps(row).encode()])
-    record.tell(*mined.events(run.path))
-    return Compared(kind=kind, measures=findings.measures, score=findings.score, seconds=findings.seconds)
+    found = mined.findings
+    row = Compared(kind=config.kind, asked=asked, measures=found.measures, score=found.score, seconds=found.seconds)
+    write_row(folder / "row.json", row)
+    work.record.tell(*mined.events(work.run.path))
+    return row
 
 
-def _read_row(run: RunFolder, kind: str, out: Path) -> Compared | None:
-    """What an earlier process of this run found for `kind`, if its DNA is still there and whole."""
-    path = run.path / "kinds" / kind / "row.json"
-    if not path.exists():
-        return None
-    try:
-        row = json.loads(path.read_text())
-        read_dna(out)
-        measures = Measures.from_json(row["measures"])
-    except (ArtifactError, ValueError, KeyError, OSError):
-        return None
-    return Compared(kind=kind, measures=measures, score=row["score"], seconds=row["seconds"])
+def _folder(work: _Work, name: str) -> Path:
+    return work.run.path / "kinds" / name
+
+
+def _publish(result: CompareResult, work: _Work) -> None:
+    """Writes page, figures and result, and names them in the journal."""
+    run = work.run
+    reasons = list(result.impossible.values())
+    if result.swept:
+        page = write_sweep(run.path, result.network, result.points, references(work.field), impossible=reasons)
+    else:
+        page = write_comparison(run.path, result.network, result.rows, impossible=reasons)
+    write_file(run.result, [json.dumps(result.to_json(), indent=1).encode()])
+    figures = sorted(each for each in run.figures.glob("*") if each.suffix in (".png", ".svg"))
+    files = [page, run.result, *figures]
+    work.record.tell(*({"event": "artifact", "file": str(file.relative_to(run.path))} for file in files))

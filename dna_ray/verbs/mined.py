@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from dna_ray.report.findings import Findings
 from dna_ray.report.page import model_card
 from dna_ray.tasks import Score, TaskSettings, default_task, why_unmeasured
 from dna_ray.tasks import evaluate as judge
+from dna_ray.verbs.encode import encode
 from dna_ray.verbs.progress import Progress
 from dna_ray.verbs.train import Tell, clear, train
 
@@ -124,6 +125,8 @@ def mine_one(
     curve: list[dict[str, float]] = []
     if config.kind in SINE_KINDS:
         payload, curve = train(network, weights, config, how, work, progress=progress, tell=tell)
+    elif config.kind == "coded":
+        payload = encode(network, weights, config, how, progress)
     else:
         with progress.stage("fit"):
             payload = fit_to_file(network, weights, config, KINDS[config.kind])
@@ -139,7 +142,8 @@ def mine_one(
             curve=curve,
             seconds=seconds,
         )
-        findings = _with_score(findings, dna, network, judging, progress)
+        score, unscored = scored(rebuild_tensors(dna, KINDS), network, judging, progress)
+        findings = replace(findings, score=score, unscored=unscored)
     write_folder(out, network=network, kind=config.kind, payload=payload, card=model_card(findings))
     clear(work)
     return Mined(folder=out, id=file_id(out), findings=findings)
@@ -149,6 +153,21 @@ def file_id(folder: Path) -> str:
     """sha256 of a DNA's file, in hex."""
     with (folder / FILE_NAME).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def scored(
+    tensors: Iterable[tuple[str, torch.Tensor]], network: Network, judging: Judged, progress: Progress
+) -> tuple[Score | None, str]:
+    """How `network` does with these weights, or None and the reason: what cannot be judged is not lost for that."""
+    if judging.task is None:
+        return None, judging.reason
+    with progress.stage("evaluate"):
+        rebuilt = from_state_dict(dict(tensors), name=network.name, config=network.config, files=network.files)
+        try:
+            return judge(rebuilt, judging.task, original=network, settings=judging.settings), ""
+        except TaskError as error:
+            progress.note(f"not judged: {error}")
+            return None, str(error)
 
 
 @contextlib.contextmanager
@@ -172,22 +191,6 @@ def _measured(weights: Field, dna: Dna, progress: Progress) -> Measures:
             file_bytes=dna.path.stat().st_size,
             sections={name: section.nbytes for name, section in dna.header.sections.items()},
         )
-
-
-def _with_score(findings: Findings, dna: Dna, network: Network, judging: Judged, progress: Progress) -> Findings:
-    """A DNA is not lost because it cannot be judged: the reason stands in place of the score."""
-    if judging.task is None:
-        return replace(findings, unscored=judging.reason)
-    with progress.stage("evaluate"):
-        rebuilt = from_state_dict(
-            dict(rebuild_tensors(dna, KINDS)), name=network.name, config=network.config, files=network.files
-        )
-        try:
-            score = judge(rebuilt, judging.task, original=network, settings=judging.settings)
-        except TaskError as error:
-            progress.note(f"not judged: {error}")
-            return replace(findings, unscored=str(error))
-    return replace(findings, score=score)
 
 
 def _judge_device(device: str) -> str:

@@ -74,7 +74,7 @@ def test_every_verb_has_help_and_the_options_that_all_have(verb: str):
 
 def test_help_shows_the_defaults_of_the_dataclasses():
     told = " ".join(CliRunner().invoke(main, ["mine", "--help"]).output.split())
-    for default in ("[default: hierarchical]", "[default: 22]", "[default: 8.0]", "[default: by the budget]"):
+    for default in ("[default: coded]", "[default: 22]", "[default: 8.0]", "[default: by the budget]"):
         assert default in told
 
 
@@ -84,7 +84,7 @@ def test_help_shows_the_defaults_of_the_dataclasses():
         (["mien"], "Did you mean 'mine'"),
         (["mine", "x", "--ratoi", "3"], "'--ratio'"),
         (["mine", "x", "--kind", "hierarchal"], "did you mean 'hierarchical'"),
-        (["mine", "x", "--kind", "zzz"], "choose spectral"),
+        (["mine", "x", "--kind", "zzz"], "choose coded"),
         (["mine", "x", "--ratio", "many"], "'many' is not a valid float"),
         (["rebuild", "x"], "Missing option '--out'"),
         (["status"], "Missing argument 'RUN'"),

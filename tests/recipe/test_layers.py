@@ -4,7 +4,7 @@ import pytest
 
 from dna_ray.errors import RecipeError
 from dna_ray.mining.config import MineConfig
-from dna_ray.recipe import CompareRecipe, MineHow, MineRecipe, MineWhat, Recipe, resolve
+from dna_ray.recipe import CompareRecipe, CompareWhat, MineHow, MineRecipe, MineWhat, Recipe, resolve
 
 
 def mined(**layers: object) -> Recipe:
@@ -52,6 +52,31 @@ def test_ratio_and_bytes_in_one_layer_are_refused():
         mined(flags={"ratio": 2.0, "bytes": 3})
 
 
+def test_a_sweep_takes_the_place_of_one_size_and_the_other_way_round(tmp_path: Path):
+    recipe = write(tmp_path, "verb: compare\nwhat: {network: a, ratio: 22}\n")
+    swept = resolve("compare", recipe=recipe, flags={"ratios": "8, 16,44"}).what
+    assert isinstance(swept, CompareWhat)
+    assert (swept.ratios, swept.config.ratio, swept.beside_yardsticks) == ((8.0, 16.0, 44.0), None, True)
+    recipe = write(tmp_path, "verb: compare\nwhat: {network: a, ratios: [8, 16], yardsticks: true}\n")
+    single = resolve("compare", recipe=recipe, flags={"bytes": 1000}).what
+    assert isinstance(single, CompareWhat)
+    assert (single.ratios, single.config.bytes, single.beside_yardsticks) == ((), 1000, True)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ({"ratios": "8,x"}, "option --ratios: ratios must be a list of numbers, got \\['8', 'x'\\]"),
+        ({"ratios": "8,8"}, "option --ratios: ratios must be different numbers above 0"),
+        ({"ratios": "8,-1"}, "ratios must be different numbers above 0"),
+        ({"ratios": "8,16", "ratio": 22.0}, "option --ratios, option --ratio: ratios and ratio exclude each other"),
+    ],
+)
+def test_a_sweep_that_cannot_be_is_refused(flags: dict[str, object], said: str):
+    with pytest.raises(RecipeError, match=said):
+        resolve("compare", flags={"network": "a", **flags})
+
+
 def test_texts_become_numbers_and_truths():
     recipe = mined(sets=["what.lr=1e-3", "how.elastic=yes", "what.epochs=0.5", "what.hidden_dim=none"])
     assert recipe.what.config.lr == 0.001
@@ -91,7 +116,7 @@ def test_a_misspelt_variable_is_warned_about_and_a_foreign_one_is_not():
         (["what.ratio=many"], "ratio must be a number or null, got 'many'"),
         (["what.seed=1.5"], "seed must be a whole number, got '1.5'"),
         (["what.kind=svdd"], "did you mean 'svd'"),
-        (["what.kind=zzz"], "choose from spectral, "),
+        (["what.kind=zzz"], "choose from coded, "),
         (["what.ratio=-1"], r"--set what\.ratio=-1: ratio must be more than 0"),
         (["what.ratio=nan"], "ratio must be more than 0, got nan"),
         (["what.lr=inf"], "lr must be more than 0, got inf"),

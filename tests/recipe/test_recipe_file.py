@@ -25,10 +25,11 @@ RECIPES = [
         how=MineHow(workers=0, elastic=True, address="127.0.0.1:6379", run_dir="/tmp/x: y", checkpoint_every=0.5),
     ),
     CompareRecipe(what=CompareWhat(network="org/name", kinds=("svd", "adaptive"), config=MineConfig(ratio=44.0))),
+    CompareRecipe(what=CompareWhat(network="org/name", ratios=(8.0, 22.5), yardsticks=False)),
 ]
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=["defaults", "set", "compare"])
+@pytest.mark.parametrize("recipe", RECIPES, ids=["defaults", "set", "compare", "sweep"])
 def test_yaml_and_back_is_the_identity(recipe: Recipe, tmp_path: Path):
     path = tmp_path / "recipe.yaml"
     path.write_text(to_yaml(recipe))

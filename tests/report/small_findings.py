@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -11,7 +12,9 @@ from dna_ray.mining.field import Field, read_field
 from dna_ray.mining.measure import measure
 from dna_ray.mining.measures import Measures
 from dna_ray.networks import from_state_dict
-from dna_ray.report.findings import Point
+from dna_ray.report.findings import Compared, Point
+from dna_ray.report.rate_points import Origin, RatePoint, rate_point
+from dna_ray.tasks.score import Measured, Score
 
 NAMES = ("attention.self.query", "attention.self.key", "intermediate.dense", "output.dense")
 
@@ -36,10 +39,27 @@ def rebuilt(field: Field, noise: float) -> Iterator[tuple[str, Tensor]]:
         yield info.name, field.read(info.name) + noise * torch.randn(info.shape, generator=generator)
 
 
-def small_measures(noise: float = 0.3, *, layers: int = 2) -> Measures:
+def small_measures(noise: float = 0.3, *, layers: int = 2, file_bytes: int = 700) -> Measures:
     field = small_field(layers)
     sections = {"places": 300, "functions": 150, "vectors": 16}
-    return measure(field, rebuilt(field, noise), file_bytes=700, sections=sections)
+    return measure(field, rebuilt(field, noise), file_bytes=file_bytes, sections=sections)
+
+
+def small_sweep(*, scored: bool = True) -> list[RatePoint]:
+    """Two kinds at 22x and 11x, worse first; two roundings, one of them judged; and a point measured elsewhere."""
+    figures = {"cosine": Measured(0.95, 0.002), "rank_correlation": Measured(0.91, 0.01)}
+    score = Score(task="agreement", subject="ab", n=10, metrics=figures, notes=("10 texts.",)) if scored else None
+    noises = {("svd", 22.0): 0.6, ("coded", 22.0): 0.35, ("svd", 11.0): 0.3, ("coded", 11.0): 0.1}
+    points = []
+    for (kind, asked), noise in noises.items():
+        measures = small_measures(noise, file_bytes=int(small_measures().fp32_bytes / asked))
+        points.append(rate_point(Compared(kind=kind, asked=asked, measures=measures, score=score)))
+    for bits, judged in ((4, score), (2, None)):
+        measures = small_measures(0.7 ** (2 * bits), file_bytes=400 * bits)
+        row = Compared(kind=f"round to nearest, int{bits}, groups of 64", measures=measures, score=judged)
+        points.append(rate_point(row, origin=Origin.YARDSTICK, label=f"int{bits}"))
+    name = "nncodec 2.1.3 (tuned), measured elsewhere"
+    return [*points, replace(points[1], name=name, label="nncodec (tuned)", origin=Origin.ELSEWHERE, asked=None)]
 
 
 def curve() -> list[Point]:

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from small_findings import small_measures
+from small_findings import small_field, small_measures, small_sweep
 
+from dna_ray.mining.measure import references
 from dna_ray.mining.measures import Measures
 from dna_ray.report.figures import FIGURES
 from dna_ray.report.findings import Compared, Findings
-from dna_ray.report.page import model_card, page, write_comparison, write_page
+from dna_ray.report.page import model_card, page, write_comparison, write_page, write_sweep
 from dna_ray.tasks.score import Score
 
 CAPTIONS = {name: plot.caption for name, plot in FIGURES.items()}
@@ -112,3 +113,15 @@ def test_a_comparison_is_a_table_and_a_figure(measures: Measures, score: Score, 
     assert (tmp_path / "figures" / "comparison.png").is_file()
     [table] = tables(write_comparison(tmp_path, "sample:small", rows[1:]).read_text())
     assert len({cells(line) for line in table}) == 1
+
+
+@pytest.mark.parametrize("scored", [True, False])
+def test_a_sweep_is_a_table_and_a_figure_as_png_and_svg(scored: bool, tmp_path: Path):
+    points = small_sweep(scored=scored)
+    path = write_sweep(tmp_path, "sample:small", points, references(small_field()), impossible=["verbatim: | too big"])
+    [table] = tables(path.read_text())
+    assert len({cells(line) for line in table}) == 1
+    assert len(table) == 2 + len(points)
+    assert ("rank correlation" in table[0]) == scored
+    assert "Not possible: verbatim: \\| too big" in path.read_text()
+    assert {each.name for each in (tmp_path / "figures").iterdir()} == {"rate_distortion.png", "rate_distortion.svg"}

@@ -3,12 +3,12 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 from rich.table import Table
-from small_findings import small_measures
+from small_findings import small_measures, small_sweep
 
 from dna_ray.mining.measures import Measures
 from dna_ray.report import words
 from dna_ray.report.findings import Compared
-from dna_ray.report.tables import compare_table, kinds_table, summary_table, tensors_table
+from dna_ray.report.tables import compare_table, kinds_table, summary_table, sweep_table, tensors_table
 from dna_ray.tasks.score import Score
 
 
@@ -80,6 +80,19 @@ def test_comparison_puts_the_best_first_and_a_dash_for_what_is_unknown(measures:
     assert lines[best].split()[-2:] == ["0.5023", "12"]
     assert lines[other].split()[-2:] == ["-", "-"]
     assert "cosine" not in printed(compare_table(rows[:1]))
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_sweep_fits_and_puts_the_dna_of_a_size_together_best_first(width: int):
+    text = printed(sweep_table(small_sweep()), width)
+    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text
+    names = [line.split()[0] for line in text.splitlines() if line.startswith(" coded") or line.startswith(" svd")]
+    assert names == ["coded", "svd", "coded", "svd"]
+    assert text.index(" int4 ") < text.index(" nncodec")
+    assert "int4: round to nearest, int4, groups of 64" in text
+    assert "nncodec (tuned): nncodec 2.1.3 (tuned), measured elsewhere" in text
+    assert "0.9100" in text
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from dna_ray.networks import TensorInfo
 
 _TALL = 4  # rows a column from which a matrix is asked whether a transform of its own pays
 _WIDEST = 4096  # columns; the axes of more take minutes to find
+STEPS = 2.0**-99, 2.0**88  # that a file may name: the largest index times the largest is a float32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +41,8 @@ def plain_scales(read: Read, matrices: Sequence[TensorInfo]) -> list[Scales]:
 def steps(scales: Sequence[Scales]) -> tuple[float, float]:
     """The finest step that is of use, 2^-20 of the largest scale, and one at which next to nothing is left."""
     largest = max(int(each.rows.max() + each.cols.max()) for each in scales) / PER_OCTAVE
-    return float(np.exp2(largest - 20)), float(np.exp2(largest + 12))
+    finest, coarsest = np.clip(np.exp2([largest - 20, largest + 12]), *STEPS).tolist()
+    return finest, coarsest
 
 
 def first_step(scales: Sequence[Scales], bits: float) -> float:

@@ -5,6 +5,7 @@ in floating point, so a decoder on any machine finds the same.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ PER_OCTAVE = 8
 CLASSES = 128
 UNIT = 32  # the class of entries whose scale is one step; below class 0, an index other than 0 is a miracle
 SHIFTED = 56  # from this class on, low bits of an index carry no information, and are not modelled
-FURTHEST = 127  # of a row or column from the median of its matrix: 16 octaves
+LOWEST = 127  # of a row or column below the middle of its matrix: 16 octaves
 _ROUNDS = 4  # of normalising rows and columns in turn
 _SILENT = 1e-300  # mean square in place of zero
 
@@ -28,8 +29,8 @@ def scale_field(matrix: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray
     for _ in range(_ROUNDS if matrix.size else 0):
         rows = _half_log2(squares @ np.exp2(-2 * cols) / matrix.shape[1])
         cols = _half_log2(np.exp2(-2 * rows) @ squares / len(matrix))
-        cols -= np.median(cols)
-    return _near_median(rows), _near_median(cols)
+        cols -= _middle(cols)
+    return _raised(rows), _raised(cols)
 
 
 def shifts() -> NDArray[np.int32]:
@@ -77,9 +78,15 @@ def _half_log2(mean_squares: NDArray[np.float64]) -> NDArray[np.float64]:
     return 0.5 * np.log2(np.maximum(mean_squares, _SILENT))
 
 
-def _near_median(octaves: NDArray[np.float64]) -> NDArray[np.int32]:
+def _raised(octaves: NDArray[np.float64]) -> NDArray[np.int32]:
+    """In eighths of an octave; what is silent is brought near the others, so that few different integers are left."""
     units = np.rint(PER_OCTAVE * octaves).astype(np.int32)
-    if not units.size:
-        return units
-    middle = int(np.median(units[units > units.min()])) if (units > units.min()).any() else int(units[0])
-    return np.clip(units, middle - FURTHEST, middle + FURTHEST).astype(np.int32)
+    return np.maximum(units, int(_middle(units)) - LOWEST).astype(np.int32)
+
+
+def _middle(octaves: NDArray[Any]) -> float:
+    """The median of those above the lowest: zeros, where there are any, may be the most, and count as one."""
+    if not octaves.size:
+        return 0.0
+    above = octaves[octaves > octaves.min()]
+    return float(np.median(above if above.size else octaves))

@@ -1,5 +1,6 @@
 """Probability tables and reconstruction points, learned from a histogram and stored in a byte each."""
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,23 +45,37 @@ class Codebook:
         weights = byte_weights(self.prices[start : start + length])
         return np.concatenate([weights[:0:-1], weights])
 
+    def moved(self, by: int) -> "Codebook":
+        """What the entries have that are `by` classes higher than those that this was learned from."""
+        if not by:
+            return self
+        source = np.clip(np.arange(CLASSES) - by, 0, CLASSES - 1)
+        source = np.where(shifts()[source] == shifts(), source, np.arange(CLASSES))  # or a symbol is something else
+        tables = np.split(self.prices, self.lengths.reshape(-1).cumsum(dtype=np.int64)[:-1])
+        prices = [tables[2 * of + quantizer] for of in source for quantizer in range(2)]
+        return Codebook(self.lengths[source], np.concatenate(prices), self.moves[source])
+
     def points(self) -> NDArray[np.float32]:
         """(classes, 2, magnitudes): where an index of each magnitude is rebuilt, in steps."""
         moved = np.zeros((CLASSES, 2, MAGNITUDES), np.float32)
         reach = np.minimum(np.arange(MAGNITUDES - 1), MOVED - 1)
         moved[:, :, 1:] = self.moves[:, :, reach] / np.float32(_SHADES)
-        moved[shifts() > 0] = 0
+        moved[:, :, -1] = moved[shifts() > 0] = 0
         return grid() + moved
 
     def costs(self) -> Costs:
-        """What the Viterbi search weighs."""
-        bits = np.full((CLASSES, 2, MAGNITUDES), 64, np.float32)
+        """What the Viterbi search weighs; for a table that was never used, that of Gaussians."""
+        bits = _bits_of_gaussians().copy()
+        self._price(bits)
+        return Costs(bits, self.points(), shifts())
+
+    def _price(self, bits: NDArray[np.float32]) -> None:
+        """Writes the bits of every magnitude of the tables that there are."""
         for of, quantizer in zip(*np.nonzero(self.lengths), strict=True):
             table = self.table(of, quantizer).astype(np.float64)
             priced = -np.log2(table[len(table) // 2 :] / table.sum())
             bits[of, quantizer, : len(priced)] = priced
             bits[of, quantizer, len(priced) - 1 :] = priced[-1] + _ESCAPE_BITS * (len(priced) < MAGNITUDES)
-        return Costs(bits, self.points(), shifts())
 
     def bits(self, histogram: NDArray[np.int64]) -> float:
         """Bits that the indices of a `histogram` take, escapes estimated."""
@@ -124,6 +139,7 @@ def learn(histogram: NDArray[np.int64], sums: NDArray[np.float64]) -> Codebook:
     return Codebook(lengths, flat, _moves(histogram, sums))
 
 
+@functools.cache
 def guess() -> Codebook:
     """A codebook for Gaussians, to start from."""
     scale = np.exp2((np.arange(CLASSES) - UNIT) / PER_OCTAVE - shifts())[:, None, None]
@@ -131,6 +147,13 @@ def guess() -> Codebook:
     above = np.concatenate([np.ones((CLASSES, 2, 1)), 2 * ndtr(-edges), np.zeros((CLASSES, 2, 1))], axis=2)
     histogram = np.rint(1e6 * -np.diff(above, axis=2)).astype(np.int64) + 1
     return learn(histogram, (histogram * grid()).astype(np.float64))
+
+
+@functools.cache
+def _bits_of_gaussians() -> NDArray[np.float32]:
+    bits = np.empty((CLASSES, 2, MAGNITUDES), np.float32)
+    guess()._price(bits)
+    return bits
 
 
 def grid() -> NDArray[np.float32]:

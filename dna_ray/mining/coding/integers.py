@@ -48,7 +48,10 @@ def decode_integers(raw: NDArray[np.uint8], count: int) -> NDArray[np.int32]:
         raise ArtifactError("coded integers are cut short; this DNA was not written by dna_ray")
     prices = np.frombuffer(body, np.uint8, span, _HEAD.size)
     coder = constriction.stream.queue.RangeDecoder(np.frombuffer(body, "<u4", offset=start).astype(np.uint32))
-    values = coder.decode(_model(prices), count)
+    try:
+        values = coder.decode(_model(prices), count)
+    except AssertionError as error:  # what the coder raises where no symbol has these bits
+        raise ArtifactError("coded integers are damaged; this DNA was not written by dna_ray") from error
     if not coder.maybe_exhausted():
         raise ArtifactError("coded integers are too long; this DNA was not written by dna_ray")
     return (values + low).astype(np.int32)

@@ -1,83 +1,103 @@
-"""One pass over a block: its values, their indices at a step, and what was counted on the way."""
+"""One pass over a block: its values to indices at a step, what was counted on the way, and the stream of the indices.
+
+The functions here are all that is done for each block, and they share nothing: any process may run any of them.
+"""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from dna_ray.mining.coding.blocks import Block
 from dna_ray.mining.coding.classes import ClassMap, offset
+from dna_ray.mining.coding.codebook import Codebook
 from dna_ray.mining.coding.counting import Tally, tally
 from dna_ray.mining.coding.side import Side
-from dna_ray.mining.coding.trellis import Trellis
-from dna_ray.mining.coding.viterbi import Costs, quantise
+from dna_ray.mining.coding.stream import Models, Words, encode
+from dna_ray.mining.coding.trellis import trellis
+from dna_ray.mining.coding.viterbi import Costs, quantise, use_threads
 from dna_ray.networks import TensorInfo
 
 PRICE = 0.35  # lambda: squared steps a bit, about the slope of the rate-distortion function at every rate
 
-Read = Callable[[str], NDArray[np.float32]]
+Values = NDArray[np.float32]
+Read = Callable[[str], Values]
+Handle = Any  # of what a runner holds: a callable in this process, a reference on a cluster
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Passage:
-    """A block after a pass.
+class Runner(Protocol):
+    """Runs a function for each of several blocks, here or elsewhere."""
 
-    Attributes:
-        tally: What it counted.
-        indices: (rows, cols), in the smallest integer dtype that holds them; None where only counting was asked for.
-    """
+    def hold(self, make: Callable[[], Values]) -> Handle:
+        """A handle on values that functions will take as an argument, several times."""
 
-    tally: Tally
-    indices: NDArray[Any] | None
+    def map(self, function: Callable[..., tuple[Any, Any]], items: Sequence[tuple[Any, ...]]) -> list[tuple[Any, Any]]:
+        """The two results of `function(*item)` for each item, in order. The second may be a handle."""
 
 
-class Blocks:
-    """The blocks of a field: reads their values, and passes over them. One block is in memory at a time.
+class Here:
+    """One after the other in this process. Values are made again for every pass, so that only one block is held."""
 
-    Args:
-        read: Returns a matrix by name, in float32.
-        matrices: Of the field, in order.
-        side: Their scales and transforms.
-    """
+    def hold(self, make: Callable[[], Values]) -> Handle:
+        return make
 
-    def __init__(self, read: Read, matrices: Sequence[TensorInfo], side: Side) -> None:
-        self._read, self._matrices, self._side = read, matrices, side
-        self._rotations = side.rotations(matrices)
+    def map(self, function: Callable[..., tuple[Any, Any]], items: Sequence[tuple[Any, ...]]) -> list[tuple[Any, Any]]:
+        return [function(*item) for item in items]
 
-    def values(self, block: Block, every: int = 1) -> NDArray[np.float32]:
-        """(rows, cols) of a block after the transforms; each `every`-th row of each part."""
-        parts = []
-        for part in block.parts:
-            rows = self._read(self._matrices[part.matrix].name)[part.first : part.last : every]
-            basis = self._side.turned[part.matrix]
-            parts.append(rows @ self._rotations[basis] if basis >= 0 else rows)
-        return np.ascontiguousarray(np.concatenate(parts), np.float32)
 
-    def class_map(self, block: Block, step: float, every: int = 1) -> ClassMap:
-        """Its classes at a step."""
-        whole = self._side.class_map(block, offset(step))
-        if every == 1:
-            return whole
-        ends = np.cumsum([part.last - part.first for part in block.parts])
-        starts = ends - [part.last - part.first for part in block.parts]
-        kept = np.concatenate([np.arange(start, end, every) for start, end in zip(starts, ends, strict=True)])
-        return ClassMap(whole.rows[kept], whole.cols, whole.matrix[kept])
+def values_of(
+    block: Block, read: Read, matrices: Sequence[TensorInfo], side: Side, rotations: Sequence[Values]
+) -> Values:
+    """(rows, cols): the values of a block after the transforms."""
+    parts = []
+    for part in block.parts:
+        rows = read(matrices[part.matrix].name)[part.first : part.last]
+        basis = side.turned[part.matrix]
+        parts.append(rows @ rotations[basis] if basis >= 0 else rows)
+    return np.ascontiguousarray(np.concatenate(parts), np.float32)
 
-    def go(
-        self, block: Block, step: float, costs: Costs, trellis: Trellis, *, every: int = 1, keep: bool = False
-    ) -> Passage:
-        """Quantises a block and counts.
 
-        Args:
-            every: Only each `every`-th row of each part.
-            keep: Whether to return the indices.
-        """
-        of = self.class_map(block, step, every)
-        values = self.values(block, every) / np.float32(step)
-        indices = quantise(values, of, costs, trellis, PRICE)
-        return Passage(tally(values, indices, of, trellis), _narrow(indices) if keep else None)
+def count(
+    source: Handle, block: Block, side: Side, step: float, costs: Costs, states: int, every: int
+) -> tuple[Tally, None]:
+    """A pass over each `every`-th row of each part of a block."""
+    use_threads(torch.get_num_threads())
+    kept = _sampled(block, every)
+    whole = side.class_map(block, offset(step))
+    of = ClassMap(whole.rows[kept], whole.cols, whole.matrix[kept])
+    values = _values(source)[kept] / np.float32(step)
+    return tally(values, quantise(values, of, costs, trellis(states), PRICE), of, trellis(states)), None
+
+
+def index(
+    source: Handle, block: Block, side: Side, step: float, costs: Costs, states: int
+) -> tuple[Tally, NDArray[Any]]:
+    """A pass over a whole block, and its indices in the smallest integer dtype that holds them."""
+    use_threads(torch.get_num_threads())
+    of = side.class_map(block, offset(step))
+    values = _values(source) / np.float32(step)
+    indices = quantise(values, of, costs, trellis(states), PRICE)
+    return tally(values, indices, of, trellis(states)), _narrow(indices)
+
+
+def write(
+    indices: NDArray[Any], block: Block, side: Side, step: float, codebook: Codebook, states: int
+) -> tuple[Words, None]:
+    """The stream of a block's indices."""
+    of = side.class_map(block, offset(step))
+    return encode(indices.astype(np.int32), of, Models(codebook), trellis(states)), None
+
+
+def _values(source: Handle) -> Values:
+    return source() if callable(source) else source
+
+
+def _sampled(block: Block, every: int) -> NDArray[np.intp]:
+    ends = np.cumsum([part.last - part.first for part in block.parts])
+    starts = ends - [part.last - part.first for part in block.parts]
+    return np.concatenate([np.arange(start, end, every) for start, end in zip(starts, ends, strict=True)])
 
 
 def _narrow(indices: NDArray[np.int32]) -> NDArray[Any]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dna_ray.mining.coding.classes import offset
 from dna_ray.mining.coding.codebook import Codebook, guess, learn
 from dna_ray.mining.coding.counting import Tally
 
@@ -40,6 +41,7 @@ def search(
 
     First a sample of the rows is passed over and over, each time with the codebook of the pass before, until step and
     codebook agree. With that codebook held, what a step spends is a function of the step alone, and secants find it.
+    Classes that move with the step take their tables along, or there would be a jump wherever they do.
 
     Args:
         go: (step, codebook, n) -> what a pass over every n-th row counted.
@@ -61,11 +63,11 @@ def search(
         if step in (finest, coarsest) or (turn >= _SETTLED and abs(over) < CLOSE / 2):
             break
         found = _measure(go, step, found.learned, every)
-    book = found.learned
+    book, classes = found.learned, offset(found.step)
     line = _Line(slope, finest, coarsest)
     best: tuple[float, Found] | None = None
     for _ in range(_PASSES):
-        found = _measure(go, step, book, 1)
+        found = _measure(go, step, book.moved(offset(step) - classes), 1)
         over = spent(found)
         if over <= 0 and (best is None or over > best[0]):
             best = over, found

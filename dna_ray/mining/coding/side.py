@@ -88,12 +88,17 @@ def read_side(payload: Payload, matrices: Sequence[TensorInfo]) -> Side:
 
 
 def _turned(named: Any, matrices: Sequence[TensorInfo]) -> tuple[int, ...]:
-    whole = type(named) is list and len(named) == len(matrices) and all(type(basis) is int for basis in named)
+    known = range(-1, len(matrices))
+    whole = type(named) is list and len(named) == len(matrices)
+    whole = whole and all(type(basis) is int and basis in known for basis in named)
     if not whole or (named and sorted(set(named) - {-1}) != list(range(max(named) + 1))):
         raise ArtifactError("the header names no transform for each matrix; this DNA was not written by dna_ray")
     for basis in range(max(named, default=-1) + 1):
-        if len({info.matrix_shape[1] for info, own in zip(matrices, named, strict=True) if own == basis}) != 1:
+        shapes = [info.matrix_shape for info, own in zip(matrices, named, strict=True) if own == basis]
+        if len({cols for _, cols in shapes}) != 1:
             raise ArtifactError("matrices share a transform that fits only one; this DNA was not written by dna_ray")
+        if sum(rows for rows, _ in shapes) < shapes[0][1]:  # so that it is never larger than what it turns
+            raise ArtifactError("a transform is larger than its matrices; this DNA was not written by dna_ray")
     return tuple(named)
 
 

@@ -21,6 +21,7 @@ _models = constriction.stream.model
 _queue = constriction.stream.queue
 _WIDEST = 16  # bits that the coder takes in one symbol
 _LENGTHS = 31  # bits of the largest excess beyond a table
+_LARGEST = 1 << 30  # index: its double, a place on the grid, is an integer of 32 bits
 
 Words = NDArray[np.uint32]
 
@@ -75,6 +76,13 @@ def decode(words: Words, of: ClassMap, models: Models, trellis: Trellis) -> NDAr
     Raises:
         ArtifactError: The stream is none of ours.
     """
+    try:
+        return _decode(words, of, models, trellis)
+    except AssertionError as error:  # what the coder raises where no symbol has these bits
+        raise ArtifactError("a stream is damaged; this DNA was not written by dna_ray") from error
+
+
+def _decode(words: Words, of: ClassMap, models: Models, trellis: Trellis) -> NDArray[np.int32]:
     coder = _queue.RangeDecoder(np.ascontiguousarray(words, np.uint32))
     rows, cols = of.shape
     states = np.zeros(rows, np.uint8)
@@ -107,15 +115,18 @@ def _by_table(
 def _decode_rest(coder: Any, here: NDArray[np.int32], reach: NDArray[np.int32], shift: NDArray[np.int32]) -> None:
     """What the tables do not tell of a column: how far beyond its table an index lies, and low bits."""
     for i in np.flatnonzero(np.abs(here) >= reach).tolist():
-        here[i] += (_decode_excess(coder) - 1) * (1 if here[i] > 0 else -1)
+        magnitude = abs(int(here[i])) + _decode_excess(coder) - 1
+        if magnitude << int(shift[i]) > _LARGEST:
+            raise ArtifactError("a stream holds an impossible index; this DNA was not written by dna_ray")
+        here[i] = magnitude if here[i] > 0 else -magnitude
     if not shift.any():
         return
-    sign, magnitude = np.sign(here), np.abs(here) << shift
+    sign, magnitudes = np.sign(here), np.abs(here) << shift
     for bits in np.unique(shift[shift > 0]).tolist():
-        magnitude[shift == bits] |= _decode_bits(coder, int((shift == bits).sum()), bits)
-    hidden = (sign == 0) & (magnitude != 0)
+        magnitudes[shift == bits] |= _decode_bits(coder, int((shift == bits).sum()), bits)
+    hidden = (sign == 0) & (magnitudes != 0)
     sign[hidden] = 1 - 2 * _decode_bits(coder, int(hidden.sum()), 1)
-    here[:] = sign * magnitude
+    here[:] = sign * magnitudes
 
 
 def _encode_excess(coder: Any, value: int) -> None:

@@ -16,6 +16,7 @@ from dna_ray.mining.coding.trellis import Trellis
 _LANES = 32  # rows side by side: float32 values of two vector registers of 512 bits
 _SETTLE = 64  # positions between two normalisations of the path costs, which float32 adds up
 _FAR = np.float32(1e30)
+_LARGEST = np.float32(1 << 30)  # magnitude: an index is half of it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,7 +151,7 @@ def _quantise(
             for lane in range(lanes):
                 r = first + lane
                 own = min(max(rows[r] + cols[matrix[r], c], 0), highest)
-                u[lane] = abs(values[r, c])
+                u[lane] = min(abs(values[r, c]), _LARGEST)
                 base[lane] = own * 2 * width
                 beyond |= shifts[own] > 0 or u[lane] >= 2 * (width - 2)
             _branches(u, base, flat_paid, flat_points, cost, best, c, width - 1)
