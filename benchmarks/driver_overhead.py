@@ -36,7 +36,9 @@ def main() -> None:
     plain, ray, driver = [], [], []
     with tempfile.TemporaryDirectory() as name, ray_cluster(None, workers=WORKERS):
         folder = Path(name)
-        job = laid_out(network, MineConfig(ratio=4 if options.quick else 22), options.steps, folder)
+        job = laid_out(
+            network, MineConfig(kind="hierarchical", ratio=4 if options.quick else 22), options.steps, folder
+        )
         for turn in range(1 if options.quick else options.rounds):
             for kind in ("plain", "ray"):
                 (folder / f"{kind}-{turn}").mkdir()

@@ -108,16 +108,16 @@ def test_functions_over_indices_stay_small():
 
 def test_a_plan_and_json_and_back_is_the_identity():
     for coordinates in ("index", "learned"):
-        plan = _planned(read_field(stack(1)), 10**4, MineConfig(coordinates=coordinates))
+        plan = _planned(read_field(stack(1)), 10**4, MineConfig(kind="hierarchical", coordinates=coordinates))
         assert SinePlan.from_json(plan.to_json()) == plan
 
 
 def test_a_budget_that_is_too_small_says_what_for():
     field = read_field(stack(1))
     with pytest.raises(BudgetError, match="for its functions, 10 are left"):
-        _planned(field, 10, MineConfig(coordinates="index"))
+        _planned(field, 10, MineConfig(kind="hierarchical", coordinates="index"))
     with pytest.raises(BudgetError, match="10 bytes hold no place"):
-        _planned(field, 10, MineConfig())
+        _planned(field, 10, MineConfig(kind="hierarchical"))
 
 
 @given(st.integers(9, 500), st.integers(1, 3), st.integers(1, 3))

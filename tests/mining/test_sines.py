@@ -100,13 +100,13 @@ def test_what_training_sees_is_what_the_file_holds():
 
 def test_a_network_without_matrices_is_refused():
     with pytest.raises(FieldError, match="no tensor is a matrix"):
-        sines.draft(read_field(network_of({"a": torch.ones(9)})), 1000, MineConfig())
+        sines.draft(read_field(network_of({"a": torch.ones(9)})), 1000, MineConfig(kind="hierarchical"))
 
 
 @pytest.mark.parametrize("coordinates", ["index", "learned"])
 def test_plans_and_sections_that_do_not_fit_are_refused(coordinates: str):
     field = read_field(stack(1))
-    payload = sines.draft(field, 3000, MineConfig(coordinates=coordinates))
+    payload = sines.draft(field, 3000, MineConfig(kind="hierarchical", coordinates=coordinates))
     params, sections = dict(payload.params), dict(payload.sections)
     forged = [
         Payload({**params, "kind": "svd"}, sections),
