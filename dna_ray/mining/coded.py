@@ -39,7 +39,7 @@ from dna_ray.mining.coding.viterbi import use_threads
 from dna_ray.mining.config import MineConfig
 from dna_ray.mining.field import Field, from_matrix
 from dna_ray.mining.kind import Kind, Payload
-from dna_ray.mining.vectors import decode_vectors, encode_vectors
+from dna_ray.mining.vectors import encode_vectors, with_vectors
 from dna_ray.networks import Anatomy, TensorInfo
 from dna_ray.networks.network import DTYPES
 
@@ -151,11 +151,7 @@ def _nbytes(sections: Sections) -> int:
 
 def decode(payload: Payload, anatomy: Anatomy) -> Iterator[tuple[str, Tensor]]:
     """Matrices from their streams, in float32, and the vectors; a block in memory at a time."""
-    vectors = decode_vectors(payload, anatomy)
-    matrices = _decode_matrices(payload, anatomy)
-    for info in anatomy:
-        if info.tied_to is None:
-            yield next(matrices if info.is_matrix else vectors)
+    return with_vectors(payload, anatomy, _decode_matrices(payload, anatomy))
 
 
 def _decode_matrices(payload: Payload, anatomy: Anatomy) -> Iterator[tuple[str, Tensor]]:

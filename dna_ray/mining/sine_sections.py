@@ -20,7 +20,7 @@ from dna_ray.mining.packing import pack, packed_size, unpack
 from dna_ray.mining.plan import SinePlan, place_numbers
 from dna_ray.mining.siren import Precision
 from dna_ray.mining.start import Statistics
-from dna_ray.mining.vectors import decode_vectors, encode_vectors
+from dna_ray.mining.vectors import encode_vectors, with_vectors
 from dna_ray.networks import Anatomy, TensorInfo
 from dna_ray.networks.network import DTYPES
 
@@ -68,11 +68,7 @@ def blank(shape: SinePlan, field: Field, found: Statistics) -> Payload:
 
 def decode(payload: Payload, anatomy: Anatomy) -> Iterator[tuple[str, Tensor]]:
     """Evaluates the functions at every coordinate, in float32 on the CPU; a matrix in memory at a time."""
-    vectors = decode_vectors(payload, anatomy)
-    matrices = _decode_matrices(payload, anatomy)
-    for info in anatomy:
-        if info.tied_to is None:
-            yield next(matrices if info.is_matrix else vectors)
+    return with_vectors(payload, anatomy, _decode_matrices(payload, anatomy))
 
 
 def _encode_places(dims: tuple[int, ...], bits: int, anatomy: Anatomy, state: State) -> tuple[Array, Array]:

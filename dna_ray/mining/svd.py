@@ -23,7 +23,7 @@ from dna_ray.mining.field import Field, from_matrix
 from dna_ray.mining.kind import Kind, Payload
 from dna_ray.mining.packing import pack, packed_size, unpack
 from dna_ray.mining.quantise import gaussian_distortion, gaussian_levels, quantise
-from dna_ray.mining.vectors import decode_vectors, encode_vectors, vectors_size
+from dna_ray.mining.vectors import encode_vectors, vectors_size, with_vectors
 from dna_ray.networks import Anatomy, TensorInfo
 from dna_ray.networks.network import DTYPES
 
@@ -66,11 +66,7 @@ def fit(field: Field, budget: int | None, config: MineConfig) -> Payload:
 
 def decode(payload: Payload, anatomy: Anatomy) -> Iterator[tuple[str, Tensor]]:
     """The sum of the components of each matrix in float32, and the vectors."""
-    vectors = decode_vectors(payload, anatomy)
-    matrices = _decode_matrices(payload, anatomy)
-    for info in anatomy:
-        if info.tied_to is None:
-            yield next(matrices if info.is_matrix else vectors)
+    return with_vectors(payload, anatomy, _decode_matrices(payload, anatomy))
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,16 @@ def decode_vectors(payload: Payload, anatomy: Anatomy) -> Iterator[tuple[str, Te
         yield info.name, values.clamp(-limit, limit).to(dtype).reshape(info.shape)
 
 
+def with_vectors(
+    payload: Payload, anatomy: Anatomy, matrices: Iterator[tuple[str, Tensor]]
+) -> Iterator[tuple[str, Tensor]]:
+    """What a kind's `decode` returns: its matrices, and the vectors where they stand between them."""
+    vectors = decode_vectors(payload, anatomy)
+    for info in anatomy:
+        if info.tied_to is None:
+            yield next(matrices if info.is_matrix else vectors)
+
+
 def tensor_bytes(tensor: Tensor) -> NDArray[np.uint8]:
     """The bytes of a tensor, row by row."""
     return tensor.contiguous().reshape(-1).view(torch.uint8).numpy()
