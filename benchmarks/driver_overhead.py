@@ -68,7 +68,9 @@ def _on_ray(job: Job, threads: int) -> tuple[float, float]:
 
     arrivals: list[tuple[float, int]] = []
     used = 0.0
-    events = train_on_ray(job, workers=WORKERS, threads=threads, use_gpu=False, elastic=False, stopping=lambda: False)
+    events = train_on_ray(
+        train, job, workers=WORKERS, threads=threads, use_gpu=False, elastic=False, stopping=lambda: False
+    )
     for event in events:
         if isinstance(event, Step) and event.number > WARM_UP:
             used = used or time.process_time()

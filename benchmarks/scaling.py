@@ -1,6 +1,7 @@
 """Points per second with 1 and 2 workers, what crosses the wire, and how long the sums take.
 
-Beside them two processes that know nothing of each other: what two workers could reach at most on this machine.
+Beside them two processes that know nothing of each other, and so share no work either: each does all that a step does
+for every place, which two workers divide.
 Each arrangement runs several times, in turn.
 
     python benchmarks/scaling.py
@@ -50,6 +51,7 @@ def main() -> None:
             "arrangement": name,
             "points/s": rates[name],
             "of 2 independent": rates[name] / rates["2 independent processes"],
+            "points/s of processor": statistics.median(map(_rate_of_processor, turns)),
             "KiB summed a step": turns[0][0].sent / 1024 if name == "2 workers" else 0.0,
             "share of the step in sums": statistics.median(turn[0].adding / turn[0].seconds for turn in turns),
         }
@@ -60,6 +62,11 @@ def main() -> None:
 
 def _rate(workers: list[Seen]) -> float:
     return sum(worker.steps * worker.points / worker.seconds for worker in workers)
+
+
+def _rate_of_processor(workers: list[Seen]) -> float:
+    """Points for each second that a core was at work: leaves out waiting, for others and for other programs."""
+    return sum(worker.steps * worker.points for worker in workers) / sum(worker.processor for worker in workers)
 
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ class Seen:
         seconds: Of all timed steps.
         adding: Seconds of them in which gradients were added up.
         sent: Bytes of the tensors that a step adds up.
+        processor: Seconds that the process's threads ran for.
         peak: Largest memory of the process, in bytes.
     """
 
@@ -48,6 +49,7 @@ class Seen:
     seconds: float
     adding: float
     sent: int
+    processor: float
     peak: int
 
 
@@ -112,13 +114,14 @@ def _work(rank: int, size: int, job: Job, folder: Path, threads: int) -> None:
         world_size=size or 1,
     )
     team = _Measured(TorchTeam(torch.device("cpu")))
-    times, points = [], 0
+    marks, points = [], 0
     for step in train(job, device=torch.device("cpu"), team=team):
-        times.append((time.perf_counter(), team.seconds))
+        marks.append((time.perf_counter(), team.seconds, team.sent, time.process_time()))
         points = step.points // team.size
-    timed = times[WARM_UP - 1 : -1]
-    (begin, added), (end, added_end) = timed[0], timed[-1]
-    seen = Seen(len(timed) - 1, points, end - begin, added_end - added, team.sent, _peak())
+    timed = marks[WARM_UP - 1 : -1]
+    steps = len(timed) - 1
+    seconds, adding, sent, processor = (end - begin for begin, end in zip(timed[0], timed[-1], strict=True))
+    seen = Seen(steps, points, seconds, adding, round(sent / steps), processor, _peak())
     (folder / f"seen-{rank}.json").write_text(json.dumps(asdict(seen)))
     dist.destroy_process_group()
 
@@ -135,7 +138,7 @@ class _Measured:
         start = time.perf_counter()
         self._team.add(tensors)
         self.seconds += time.perf_counter() - start
-        self.sent = sum(tensor.nbytes for tensor in tensors)
+        self.sent += sum(tensor.nbytes for tensor in tensors)
 
     def agree(self, number: int) -> int:
         return self._team.agree(number)

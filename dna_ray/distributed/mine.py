@@ -1,11 +1,12 @@
-"""Trains a job on Ray Train: workers are actors, each with its shard; what they say comes back as plain values."""
+"""Trains on Ray Train: workers are actors, each with its part; what they say comes back as plain values."""
 
 import pickle
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import ray
 import torch
@@ -16,12 +17,10 @@ from dna_ray.distributed.mailbox import Mailbox
 from dna_ray.distributed.meeting import meeting
 from dna_ray.distributed.team import TorchTeam
 from dna_ray.errors import DnaRayError, ResourceError
-from dna_ray.mining.fit import Step
-from dna_ray.mining.training import Job, train
 
 MAX_FAILURES = 8  # losses of workers that a run survives
-_SEND_SECONDS = 0.25
-_POLL_SECONDS = 0.2
+_SEND_SECONDS = 0.5
+_POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +36,32 @@ class Started:
     workers: int
 
 
+class Trainable(Protocol):
+    """What workers are told: where its checkpoints lie, and what identifies it."""
+
+    @property
+    def checkpoints(self) -> Path: ...
+
+    @property
+    def plan_id(self) -> str: ...
+
+
+Train = Callable[..., Iterator[Any]]  # (job, *, device, team, stopping) -> what each step did, with its `number`
+
+
 def train_on_ray(
-    job: Job,
+    train: Train,
+    job: Trainable,
     *,
     workers: int,
     threads: int,
     use_gpu: bool,
     elastic: bool,
     stopping: Callable[[], bool],
-) -> Iterator[Started | Step]:
-    """Trains `job` on the connected cluster, and yields what rank 0 reports, as it comes.
+) -> Iterator[Any]:
+    """Runs `train` on each worker of the connected cluster, and yields what rank 0 reports, as it comes.
+
+    Each time that the workers have started, a `Started` comes first.
 
     A lost worker restarts elsewhere, and all go on from the newest checkpoint: steps may then come again.
 
@@ -55,7 +70,7 @@ def train_on_ray(
         ResourceError: Workers were lost too often, or could not be started.
     """
     mailbox = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Mailbox).remote()
-    loop = {"job": job, "threads": threads, "mailbox": mailbox}
+    loop = {"train": train, "job": job, "threads": threads, "mailbox": mailbox}
     outcome: list[BaseException] = []
     trainer = _trainer(loop, workers=workers, use_gpu=use_gpu, elastic=elastic)
     thread = threading.Thread(target=_fit, args=(trainer, outcome), name="ray-train", daemon=True)
@@ -77,7 +92,7 @@ def train_on_ray(
         ) from outcome[0]
 
 
-def _opened(letter: bytes) -> Iterator[Started | Step]:
+def _opened(letter: bytes) -> Iterator[Any]:
     for item in pickle.loads(letter):  # written by our own workers, a moment ago
         if isinstance(item, DnaRayError):
             raise item
@@ -85,7 +100,7 @@ def _opened(letter: bytes) -> Iterator[Started | Step]:
 
 
 def _trainer(loop: dict[str, Any], *, workers: int, use_gpu: bool, elastic: bool) -> TorchTrainer:
-    job: Job = loop["job"]
+    job: Trainable = loop["job"]
     folder = job.checkpoints.parent / "ray"
     return TorchTrainer(
         _worker,
@@ -119,7 +134,7 @@ def _worker(loop: dict[str, Any]) -> None:
     team = TorchTeam(device)
     reports = _Reports(loop["mailbox"])
     try:
-        for step in train(loop["job"], device=device, team=team, stopping=lambda: reports.stop):
+        for step in loop["train"](loop["job"], device=device, team=team, stopping=lambda: reports.stop):
             if team.rank == 0:
                 reports.add(step, team.size)
     except DnaRayError as error:
@@ -138,10 +153,10 @@ class _Reports:
         self.stop = False
         self._mailbox = mailbox
         self._answers: list[Any] = []
-        self._waiting: list[Started | Step | DnaRayError] = []
+        self._waiting: list[Any] = []
         self._sent: float | None = None
 
-    def add(self, step: Step, workers: int) -> None:
+    def add(self, step: Any, workers: int) -> None:
         if self._sent is None:
             self._waiting.append(Started(step.number - 1, workers))
         self._waiting.append(step)

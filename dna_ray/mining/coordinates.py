@@ -4,14 +4,13 @@ Both turn (tensor, row, column) into what a row and what a column brings to a si
 """
 
 from collections import Counter
-from collections.abc import Sequence
-from itertools import accumulate
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from dna_ray.mining.holding import Holding, Part, starts, whole
 from dna_ray.networks import KINDS, Anatomy
 
 
@@ -57,29 +56,37 @@ class LearnedPlaces(nn.Module):
 
     A place is kept in units of its tensor's scale, and is rounded to `bits` bits wherever it is used, so that training
     sees what the file will hold. A tensor uses its first `dims[t]` dimensions; the scale of the others is zero.
+
+    Args:
+        held: The places that this process has; None: all of them.
     """
 
     row_base: Tensor
     col_base: Tensor
+    row_at: Tensor
+    col_at: Tensor
     row_scale: Tensor
     col_scale: Tensor
 
-    def __init__(self, anatomy: Anatomy, *, dim: int, bits: int) -> None:
+    def __init__(self, anatomy: Anatomy, *, dim: int, bits: int, held: Holding | None = None) -> None:
         super().__init__()
-        shapes = [info.matrix_shape for info in anatomy.matrices]
         self.bits = bits
-        self.rows = nn.Parameter(torch.zeros(sum(r for r, _ in shapes), dim))
-        self.cols = nn.Parameter(torch.zeros(sum(c for _, c in shapes), dim))
-        self.register_buffer("row_base", torch.tensor(_starts([r for r, _ in shapes])), persistent=False)
-        self.register_buffer("col_base", torch.tensor(_starts([c for _, c in shapes])), persistent=False)
-        self.register_buffer("row_scale", torch.zeros(len(shapes), dim))
-        self.register_buffer("col_scale", torch.zeros(len(shapes), dim))
+        self.held = held or whole(anatomy)
+        self.rows = nn.Parameter(torch.zeros(max(1, len(self.held.rows.numbers)), dim))
+        self.cols = nn.Parameter(torch.zeros(max(1, len(self.held.cols.numbers)), dim))
+        row_starts, col_starts = starts(anatomy)
+        self.register_buffer("row_base", torch.tensor(row_starts[:-1]), persistent=False)
+        self.register_buffer("col_base", torch.tensor(col_starts[:-1]), persistent=False)
+        self.register_buffer("row_at", _lines(self.held.rows), persistent=False)
+        self.register_buffer("col_at", _lines(self.held.cols), persistent=False)
+        self.register_buffer("row_scale", torch.zeros(len(anatomy.matrices), dim))
+        self.register_buffer("col_scale", torch.zeros(len(anatomy.matrices), dim))
 
     def forward(
         self, tensor: Int[Tensor, "g n"], row: Int[Tensor, "g n r"], col: Int[Tensor, "g n c"]
     ) -> tuple[Float[Tensor, "g n r d"], Float[Tensor, "g n c d"]]:
-        rows = nn.functional.embedding(self.row_base[tensor].unsqueeze(-1) + row, self.rows)
-        cols = nn.functional.embedding(self.col_base[tensor].unsqueeze(-1) + col, self.cols)
+        rows = nn.functional.embedding(self.row_at[self.row_base[tensor].unsqueeze(-1) + row], self.rows)
+        cols = nn.functional.embedding(self.col_at[self.col_base[tensor].unsqueeze(-1) + col], self.cols)
         row_scale, col_scale = self.row_scale[tensor].unsqueeze(2), self.col_scale[tensor].unsqueeze(2)
         return _Rounded.apply(rows, row_scale, self.bits), _Rounded.apply(cols, col_scale, self.bits)
 
@@ -126,5 +133,8 @@ def _unit(index: int, count: int) -> float:
     return (2 * index + 1) / count - 1
 
 
-def _starts(lengths: Sequence[int]) -> list[int]:
-    return [0, *accumulate(lengths)][:-1]
+def _lines(part: Part) -> Tensor:
+    """In which line of the part each line of the table is; 0 where it is not: only blocks of weight 0 ask for that."""
+    lines = torch.zeros(part.size, dtype=torch.int64)
+    lines[part.numbers] = torch.arange(len(part.numbers))
+    return lines

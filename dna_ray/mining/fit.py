@@ -6,7 +6,7 @@ from math import cos, isfinite, pi, sqrt
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dna_ray.errors import QualityError
 from dna_ray.mining.blocks import Block, BlockSampler
@@ -63,6 +63,7 @@ class Step:
         points: How many points it saw, on all workers.
         last: Training ends here.
         stopped: Someone asked to stop, and this step was finished first.
+        due: Someone asked for a checkpoint.
     """
 
     number: int
@@ -71,6 +72,7 @@ class Step:
     points: int
     last: bool = False
     stopped: bool = False
+    due: bool = False
 
 
 class Team(Protocol):
@@ -152,6 +154,7 @@ def fit(
     *,
     team: Team = ALONE,
     stopping: Callable[[], bool] = lambda: False,
+    saving: Callable[[], bool] = lambda: False,
 ) -> Iterator[Step]:
     """Trains from where `training` stands to the end of `schedule`, and yields after every step.
 
@@ -161,7 +164,6 @@ def fit(
     Raises:
         DivergedError: The loss is not finite; says at which step and on which shard.
     """
-    parameters = list(training.functions.parameters())
     generator = torch.Generator()
     while training.step < schedule.steps:
         step = training.step + 1
@@ -169,18 +171,20 @@ def fit(
         block = sampler.sample(generator)
         loss = loss_of(training.functions, block)
         loss.backward()
-        total, stopped = _combine(parameters, loss.detach(), team, step, stopping())
-        _clip(parameters, schedule.clip_norm, step)
+        total = _combine(training.functions, loss.detach(), team, step, stopping=stopping(), saving=saving())
+        _clip(training.functions, total.norm, schedule.clip_norm, step)
         rate = schedule.rate(step)
         for group in training.optimizer.param_groups:
             group["lr"] = rate * group["scale"]
         training.optimizer.step()
         training.optimizer.zero_grad()
-        _note(training, step, total)
+        _align(training.functions, team)
+        _note(training, step, total.loss)
         stale = schedule.patience and step - training.best_step >= schedule.patience
         last = step == schedule.steps or bool(stale)
-        yield Step(step, total, rate, block.target.numel() * team.size, last, stopped and not last)
-        if last or stopped:
+        points = block.target.numel() * team.size
+        yield Step(step, total.loss, rate, points, last, total.stop and not last, total.save)
+        if last or total.stop:
             return
 
 
@@ -191,29 +195,59 @@ def blocks_and_side(batch_size: int) -> tuple[int, int]:
     return max(1, round(batch_size / side**2)), side
 
 
-def _combine(parameters: list[nn.Parameter], loss: Tensor, team: Team, step: int, stop: bool) -> tuple[float, bool]:
-    """Sums gradients and losses over the team; checks that every worker's loss is finite, and whether any stops."""
-    bad = torch.zeros(team.size, device=loss.device)
-    bad[team.rank] = 0.0 if isfinite(loss.item()) else 1.0
-    figures = torch.cat([loss.reshape(1).float(), bad.new_tensor([float(stop)]), bad])
-    for parameter in parameters:
-        if parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
-    team.add([figures, *[parameter.grad for parameter in parameters if parameter.grad is not None]])
-    shards = figures[2:].nonzero().flatten().tolist()
-    if shards:
-        raise DivergedError(f"step {step}: the loss on shard {shards[0]} of {team.size} is not finite; {_ADVICE}")
-    return figures[0].item(), bool(figures[1].item())
+@dataclass(frozen=True, slots=True)
+class _Total:
+    """What all workers' parts of a step come to."""
+
+    loss: float
+    norm: float
+    stop: bool
+    save: bool
 
 
-def _clip(parameters: list[nn.Parameter], most: float, step: int) -> None:
+def _combine(functions: Functions, loss: Tensor, team: Team, step: int, *, stopping: bool, saving: bool) -> _Total:
+    """Sums what several workers have a part in; every worker gets the same bits.
+
+    Raises:
+        DivergedError: The loss of a worker is not finite.
+    """
+    summed, own = functions.gradients()
+    bad = [0.0] * team.size
+    bad[team.rank] = float(not isfinite(loss.item()))
+    squares = _norm(own) ** 2
+    figures = torch.tensor(
+        [loss.item(), squares, float(stopping), float(saving), *bad], dtype=torch.float64, device=loss.device
+    )
+    team.add([figures, *summed])
+    value, squares, stop, save, *bad = figures.tolist()
+    if any(bad):
+        shard = next(i for i, flag in enumerate(bad) if flag)
+        raise DivergedError(f"step {step}: the loss on shard {shard} of {team.size} is not finite; {_ADVICE}")
+    return _Total(value, sqrt(squares + _norm(summed) ** 2), bool(stop), bool(save))
+
+
+def _norm(tensors: list[Tensor]) -> float:
+    return float(torch.nn.utils.get_total_norm(tensors)) if tensors else 0.0
+
+
+def _clip(functions: Functions, norm: float, most: float, step: int) -> None:
     """Shortens the gradient where it is longer than `most`; most steps read it once, and write nothing."""
-    norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
-    length = norm.item()
-    if not isfinite(length):
+    if not isfinite(norm):
         raise DivergedError(f"step {step}: the gradient is not finite; {_ADVICE}")
-    if length > most:
-        torch.nn.utils.clip_grads_with_norm_(parameters, most, norm)
+    if norm > most:
+        torch.nn.utils.clip_grads_with_norm_(functions.parameters(), most, torch.tensor(norm))
+
+
+def _align(functions: Functions, team: Team) -> None:
+    """Gives every worker the shared places of worker 0.
+
+    All took the same step there. But Adam may round an element by where it stands in memory, and that differs.
+    """
+    shared = functions.shared_places()
+    if team.size > 1 and shared:
+        for places in shared if team.rank else []:
+            places.zero_()
+        team.add(shared)
 
 
 def _note(training: Training, step: int, loss: float) -> None:

@@ -5,6 +5,7 @@ touches the bytes of its tiles and of nothing else.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -65,11 +66,23 @@ def tiles(bands: Iterable[Band], *, side: int = SIDE) -> list[Tile]:
 
 
 def shard(tiles: Sequence[Tile], rank: int, *, of: int) -> list[int]:
-    """Indices of the tiles that worker `rank` of `of` holds: every `of`-th one.
+    """Indices of the tiles that worker `rank` of `of` holds: its part of every group, cut between rows of tiles.
 
-    The shards partition the tiles, differ by at most one tile, and each holds its part of every large group.
+    The parts follow each other, so that few matrices lie on two workers and no row does; they are as equal as rows of
+    tiles allow. The shards partition the tiles.
     """
-    return list(range(rank, len(tiles), of))
+    runs: dict[tuple[int, str, int], list[int]] = {}
+    total: Counter[int] = Counter()
+    for i, tile in enumerate(tiles):
+        runs.setdefault((tile.group, tile.tensor, tile.row), []).append(i)
+        total[tile.group] += tile.size
+    chosen, passed = [], Counter[int]()
+    for (group, _, _), run in runs.items():
+        size = sum(tiles[i].size for i in run)
+        if (2 * passed[group] + size) * of // (2 * total[group]) == rank:  # whose part the middle of the run is in
+            chosen += run
+        passed[group] += size
+    return chosen
 
 
 def cut(field: Field, tiles: Sequence[Tile]) -> Shard:

@@ -15,6 +15,7 @@ from dna_ray.mining.config import MineConfig
 from dna_ray.mining.field import Field
 from dna_ray.mining.fit import ALONE, Step, Team, fit, prepare
 from dna_ray.mining.functions import Functions, assemble, precision_for
+from dna_ray.mining.holding import Holding, holding
 from dna_ray.mining.plan import SinePlan
 from dna_ray.mining.start import Statistics
 from dna_ray.networks import Anatomy
@@ -83,28 +84,32 @@ def train(
 ) -> Iterator[Step]:
     """Trains this worker's shard from the newest checkpoint on, and yields after every step.
 
-    The worker with rank 0 writes a checkpoint every `job.checkpoint_every` seconds, and the last one. When any worker
-    is `stopping`, all finish the step; the state is saved, and training ends with a step that is not `last`.
+    A worker holds the places of its own tiles only. Every `job.checkpoint_every` seconds, and in the end, they are put
+    together for the checkpoint that the worker with rank 0 writes. When any worker is `stopping`, all finish the step;
+    the state is saved, and training ends with a step that is not `last`.
 
     Raises:
         DivergedError: The loss is not finite.
         ArtifactError: Store or checkpoint are damaged, or of another run.
     """
-    training = prepare(_functions(job, device))
+    index = tiles.read_index(job.store, fingerprint=job.fingerprint)
+    training = prepare(_functions(job, device, holding(index, job.anatomy, team.rank, of=team.size)))
     newest = team.agree(checkpoints.saved_steps(job.checkpoints)[-1])
     if checkpoints.resume(job.checkpoints, newest, training, plan=job.plan_id):
         return
-    index = tiles.read_index(job.store, fingerprint=job.fingerprint)
     shard = tiles.load_shard(job.store, tiles.shard(index, team.rank, of=team.size))
     schedule = sines.schedule_for(job.shape, job.anatomy, job.config)
     sampler = sines.sampler_for(
         shard, job.shape, job.anatomy, job.statistics, schedule, device=device, workers=team.size
     )
     saved = clock()
-    for step in fit(training, sampler, schedule, team=team, stopping=stopping):
-        due = clock() - saved >= job.checkpoint_every
-        if team.rank == 0 and (due or step.last or step.stopped):
-            checkpoints.save_training(job.checkpoints, training, plan=job.plan_id, finished=step.last)
+
+    def saving() -> bool:
+        return team.rank == 0 and clock() - saved >= job.checkpoint_every
+
+    for step in fit(training, sampler, schedule, team=team, stopping=stopping, saving=saving):
+        if step.due or step.last or step.stopped:
+            checkpoints.save_training(job.checkpoints, training, plan=job.plan_id, finished=step.last, team=team)
             saved = clock()
         yield step
 
@@ -119,6 +124,6 @@ def result(job: Job) -> dict[str, Tensor] | None:
     )
 
 
-def _functions(job: Job, device: torch.device) -> Functions:
+def _functions(job: Job, device: torch.device, held: Holding | None = None) -> Functions:
     precision = precision_for(job.config.dtype, device, compile_kernels=job.compile)
-    return assemble(job.shape, job.anatomy, precision, seed=job.config.seed).to(device)
+    return assemble(job.shape, job.anatomy, precision, seed=job.config.seed, held=held).to(device)

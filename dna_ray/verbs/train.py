@@ -25,7 +25,7 @@ from dna_ray.tracking.journal import now
 from dna_ray.verbs.progress import Progress, Stage
 
 Tell = Callable[..., None]
-STORE, CHECKPOINTS = "tiles.parquet", "checkpoints"
+STORE, CHECKPOINTS, HEALING = "tiles.parquet", "checkpoints", "healing"
 _FLUSH_SECONDS = 1.0  # between two batches of points in the journal
 _POINT_SECONDS = 0.1  # of the curve: faster steps are averaged
 
@@ -60,9 +60,9 @@ def train(
 
 
 def clear(folder: Path) -> None:
-    """Removes what only training needed: tiles, checkpoints, and what Ray Train left."""
+    """Removes what only training and healing needed: tiles, checkpoints, and what Ray Train left."""
     (folder / STORE).unlink(missing_ok=True)
-    for name in (CHECKPOINTS, "ray"):
+    for name in (CHECKPOINTS, HEALING, "ray"):
         shutil.rmtree(folder / name, ignore_errors=True)
 
 
@@ -133,7 +133,7 @@ def _run(job: Job, how: MineHow, curve: Curve, progress: Progress) -> None:
         if how.workers:
             events = _on_ray(job, how, cluster, progress)
         else:
-            events = training.train(job, device=_device(how.device), stopping=lambda: progress.stopping)
+            events = training.train(job, device=device_of(how.device), stopping=lambda: progress.stopping)
             if done:
                 curve.resumed(done, 0)
         with progress.stage("train", total=total, done=done) as stage:
@@ -151,6 +151,7 @@ def _on_ray(job: Job, how: MineHow, cluster: contextlib.ExitStack, progress: Pro
 
     with progress.stage("start workers"):
         events = train_on_ray(
+            training.train,
             job,
             workers=how.workers,
             threads=how.threads,
@@ -189,7 +190,7 @@ def _point(steps: list[Step], elapsed: float) -> dict[str, float]:
     }
 
 
-def _device(name: str) -> torch.device:
+def device_of(name: str) -> torch.device:
     """The device of this process.
 
     Raises:

@@ -4,46 +4,58 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from safetensors.torch import load_file
+from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "mining"))  # spawned processes import this file, and not conftest
 
 from sine_fixture import Bench, bench  # noqa: E402
 
 from dna_ray.distributed.team import TorchTeam  # noqa: E402
+from dna_ray.mining import checkpoints  # noqa: E402
 from dna_ray.mining.blocks import Block  # noqa: E402
 from dna_ray.mining.config import MineConfig  # noqa: E402
-from dna_ray.mining.fit import Training, fit, loss_of, seed_of  # noqa: E402
+from dna_ray.mining.fit import Schedule, Training, fit, loss_of, seed_of  # noqa: E402
 
-STEPS = 3
-CONFIG = MineConfig(kind="hierarchical", coordinates="index", dtype="float32")
+STEPS, SAVED = 4, 2
+CONFIGS = {
+    "index": MineConfig(kind="hierarchical", coordinates="index", dtype="float32"),
+    "learned": MineConfig(kind="hierarchical", dtype="float32"),
+}
 
 
-def _train(rank: int, folder: str) -> None:
-    """One of two workers: trains, and saves what it has then."""
+def _schedule(ready: Bench) -> Schedule:
+    """So short a gradient that it is clipped in every step."""
+    return replace(ready.schedule, steps=STEPS, clip_norm=1e-3)
+
+
+def _train(rank: int, folder: Path, config: MineConfig) -> None:
+    """One of two workers: trains, then again from the middle on, and saves what it has then."""
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
-    ready = bench(CONFIG)
-    training = ready.training()
-    team = TorchTeam(torch.device("cpu"))
-    steps = list(fit(training, ready.sampler(rank, of=2), replace(ready.schedule, steps=STEPS), team=team))
-    torch.save(
-        {
-            "state": training.functions.state_dict(),
-            "losses": [step.loss for step in steps],
-            "agreed": team.agree(7 + rank),
-        },
-        f"{folder}/{rank}.pt",
-    )
+    dist.init_process_group("gloo", init_method=(folder / "meeting").as_uri(), rank=rank, world_size=2)
+    ready, team = bench(config), TorchTeam(torch.device("cpu"))
+    straight, losses = ready.training(rank, of=2), []
+    for step in fit(straight, ready.sampler(rank, of=2), _schedule(ready), team=team):
+        losses.append(step.loss)
+        if step.number == SAVED:
+            checkpoints.save_training(folder / "middle", straight, plan="p", team=team)
+    checkpoints.save_training(folder / "straight", straight, plan="p", team=team)
+    again = ready.training(rank, of=2)
+    checkpoints.resume(folder / "middle", SAVED, again, plan="p")
+    list(fit(again, ready.sampler(rank, of=2), _schedule(ready), team=team))
+    checkpoints.save_training(folder / "again", again, plan="p", team=team)
+    common = {"network": straight.functions.network.state_dict(), "places": straight.functions.shared_places()}
+    torch.save({"common": common, "losses": losses, "agreed": team.agree(7 + rank)}, folder / f"{rank}.pt")
     dist.destroy_process_group()
 
 
 def _in_one_process(ready: Bench) -> tuple[Training, list[float]]:
     """The same steps by hand, on the blocks that both workers see."""
-    training, losses = ready.training(), []
-    schedule = replace(ready.schedule, steps=STEPS)
+    training, losses, schedule = ready.training(), [], _schedule(ready)
     samplers = [ready.sampler(rank, of=2) for rank in range(2)]
     parameters = list(training.functions.parameters())
     for step in range(1, STEPS + 1):
@@ -61,13 +73,49 @@ def _in_one_process(ready: Bench) -> tuple[Training, list[float]]:
     return training, losses
 
 
-def test_two_workers_train_as_one_process_would_on_the_points_of_both(tmp_path: Path):
-    mp.spawn(_train, args=(str(tmp_path),), nprocs=2)
-    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
+@pytest.fixture(scope="module", params=CONFIGS)
+def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[MineConfig, Path]:
+    folder = tmp_path_factory.mktemp(request.param)
+    mp.spawn(_train, args=(folder, CONFIGS[request.param]), nprocs=2)
+    return CONFIGS[request.param], folder
+
+
+def test_two_workers_train_as_one_process_would_on_the_points_of_both(trained: tuple[MineConfig, Path]):
+    config, folder = trained
+    training, losses = _in_one_process(bench(config))
+    found = torch.load(folder / "0.pt")["losses"]
+    assert torch.allclose(torch.tensor(found), torch.tensor(losses), rtol=1e-4)
+    state = checkpoints.functions_state(folder / "straight", STEPS)
+    for name, value in training.functions.state_dict().items():
+        assert torch.allclose(state[name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_what_both_hold_is_not_a_bit_apart(trained: tuple[MineConfig, Path]):
+    first, second = (torch.load(trained[1] / f"{rank}.pt") for rank in range(2))
     assert first["agreed"] == second["agreed"] == 7
     assert first["losses"] == second["losses"]
-    training, losses = _in_one_process(bench(CONFIG))
-    assert torch.allclose(torch.tensor(first["losses"]), torch.tensor(losses), rtol=1e-4)
-    for name, value in training.functions.state_dict().items():
-        assert torch.equal(first["state"][name], second["state"][name])  # not a bit apart
-        assert torch.allclose(first["state"][name], value, rtol=1e-3, atol=1e-4)
+    for one, other in zip(_tensors(first["common"]), _tensors(second["common"]), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_resumed_together_they_end_with_the_same_bits(trained: tuple[MineConfig, Path]):
+    assert _same_bits(trained[1] / "straight", trained[1] / "again")
+
+
+def test_one_process_goes_on_from_the_checkpoint_of_two(trained: tuple[MineConfig, Path]):
+    config, folder = trained
+    alone = bench(config).training()
+    checkpoints.resume(folder / "straight", STEPS, alone, plan="p")
+    checkpoints.save_training(folder / "alone", alone, plan="p")
+    assert _same_bits(folder / "straight", folder / "alone")
+
+
+def _tensors(common: dict[str, object]) -> list[Tensor]:
+    return [*common["network"].values(), *common["places"]]  # type: ignore[attr-defined, misc]
+
+
+def _same_bits(one: Path, other: Path) -> bool:
+    """Of everything in the last checkpoint."""
+    first, second = (load_file(folder / f"step-{STEPS:09d}.safetensors") for folder in (one, other))
+    assert any(name.startswith("optimizer.") for name in first)
+    return first.keys() == second.keys() and all(torch.equal(value, second[name]) for name, value in first.items())

@@ -11,9 +11,10 @@ from dna_ray.mining.config import MineConfig
 from dna_ray.mining.field import Field, read_field
 from dna_ray.mining.fit import Schedule, Training, prepare
 from dna_ray.mining.functions import assemble
+from dna_ray.mining.holding import holding
 from dna_ray.mining.plan import SinePlan
 from dna_ray.mining.siren import Precision
-from dna_ray.mining.tiles import cut, shard, tiles
+from dna_ray.mining.tiles import Tile, cut, shard, tiles
 
 
 @dataclass(frozen=True)
@@ -28,15 +29,27 @@ class Bench:
     def schedule(self) -> Schedule:
         return sines.schedule_for(self.shape, self.field.anatomy, self.config)
 
-    def training(self) -> Training:
-        functions = assemble(self.shape, self.field.anatomy, Precision(), seed=self.config.seed)
-        sines.start_functions(functions, self.shape, self.field, start.statistics(self.field))
-        return prepare(functions)
+    @property
+    def tiles(self) -> list[Tile]:
+        return tiles(self.shape.bands(self.field.anatomy), side=16)
+
+    def training(self, rank: int = 0, *, of: int = 1) -> Training:
+        """At the start, with the places that this rank holds."""
+        held = holding(self.tiles, self.field.anatomy, rank, of=of)
+        whole, own = (
+            assemble(self.shape, self.field.anatomy, Precision(), seed=self.config.seed, held=part)
+            for part in (None, held)
+        )
+        sines.start_functions(whole, self.shape, self.field, start.statistics(self.field))
+        parts = own.parts()
+        own.load_state_dict(
+            {name: parts[name].of(value) if name in parts else value for name, value in whole.state_dict().items()}
+        )
+        return prepare(own)
 
     def sampler(self, rank: int = 0, *, of: int = 1) -> BlockSampler:
-        cuts = tiles(self.shape.bands(self.field.anatomy), side=16)
         return sines.sampler_for(
-            cut(self.field, [cuts[i] for i in shard(cuts, rank, of=of)]),
+            cut(self.field, [self.tiles[i] for i in shard(self.tiles, rank, of=of)]),
             self.shape,
             self.field.anatomy,
             start.statistics(self.field),

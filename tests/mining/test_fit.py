@@ -10,6 +10,7 @@ from torch import Tensor
 from dna_ray.mining.blocks import Block
 from dna_ray.mining.config import SINE_KINDS, MineConfig
 from dna_ray.mining.fit import DivergedError, Schedule, Training, blocks_and_side, fit, loss_of
+from dna_ray.mining.functions import Functions
 
 INDEX = MineConfig(kind="spectral", coordinates="index", epochs=4, dtype="float32")
 LEARNED = MineConfig(kind="hierarchical", epochs=4, dtype="float32")
@@ -64,17 +65,17 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(ready: Bench):
 
 
 class Recorder:
-    """One rank of a team whose sums are known: remembers what this rank adds, and gives back what all add."""
+    """One rank of a team: remembers what this rank adds, and gives back `figures` for the first tensor of a step."""
 
-    def __init__(self, rank: int, size: int, totals: list[Tensor] | None = None) -> None:
+    def __init__(self, rank: int, size: int, *, figures: Tensor | None = None) -> None:
         self.rank, self.size = rank, size
-        self._totals = totals
-        self.added: list[Tensor] = []
+        self._figures = figures
+        self.sums: list[list[Tensor]] = []
 
     def add(self, tensors: list[Tensor]) -> None:
-        self.added = [tensor.clone() for tensor in tensors]
-        for tensor, total in zip(tensors, self._totals or [], strict=self._totals is not None):
-            tensor.copy_(total)
+        self.sums.append([tensor.clone() for tensor in tensors])
+        if self._figures is not None:
+            tensors[0].copy_(self._figures)
 
     def agree(self, number: int) -> int:
         return number
@@ -83,17 +84,38 @@ class Recorder:
 def test_the_gradients_of_two_shards_add_up_to_that_of_their_points_together(ready: Bench):
     """Two ranks' own sums against one process that sees the blocks of both."""
     schedule = replace(ready.schedule, steps=1)
-    ranks = [Recorder(rank, 2) for rank in range(2)]
-    for team in ranks:
-        list(fit(ready.training(), ready.sampler(team.rank, of=2), schedule, team=team))
+    blocks = [_first_block(ready, rank, schedule) for rank in range(2)]
+    ranks = [ready.training(rank, of=2).functions for rank in range(2)]
+    losses = [loss_of(functions, block) for functions, block in zip(ranks, blocks, strict=True)]
+    torch.stack(losses).sum().backward()
     one = ready.training().functions
-    blocks = [_first_block(ready, team.rank, schedule) for team in ranks]
     joined = Block(*(torch.cat([getattr(b, name) for b in blocks], 1) for name in Block.__dataclass_fields__))
     loss = loss_of(one, joined)
     loss.backward()
-    assert float(ranks[0].added[0][0] + ranks[1].added[0][0]) == pytest.approx(loss.item(), rel=1e-5)
-    for parameter, first, second in zip(one.parameters(), ranks[0].added[1:], ranks[1].added[1:], strict=True):
+    assert sum(own.item() for own in losses) == pytest.approx(loss.item(), rel=1e-5)
+    for name, parameter in one.named_parameters():
+        first, second = (_whole_gradient(functions, name) for functions in ranks)
         assert torch.allclose(parameter.grad, first + second, rtol=1e-3, atol=1e-6)
+
+
+def test_what_is_summed_is_what_several_workers_hold(ready: Bench):
+    team = Recorder(0, 2)
+    training = ready.training(0, of=2)
+    list(fit(training, ready.sampler(0, of=2), replace(ready.schedule, steps=1), team=team))
+    parts = training.functions.parts()
+    assert [len(tensor) for tensor in team.sums[0][1:]] == [
+        parts[name].shared if name in parts else len(parameter)
+        for name, parameter in training.functions.named_parameters()
+        if name not in parts or parts[name].shared
+    ]
+
+
+def _whole_gradient(functions: Functions, name: str) -> Tensor:
+    gradient = functions.get_parameter(name).grad
+    if name not in functions.parts():
+        return gradient
+    part = functions.parts()[name]
+    return torch.zeros(part.size, gradient.shape[1]).index_add(0, part.numbers, gradient)
 
 
 def _first_block(ready: Bench, rank: int, schedule: Schedule) -> Block:
@@ -107,20 +129,8 @@ def _first_block(ready: Bench, rank: int, schedule: Schedule) -> Block:
             seen.append(sample(generator))
             return seen[-1]
 
-    list(fit(ready.training(), Watched(), schedule, team=Recorder(rank, 2)))  # type: ignore[arg-type]
+    list(fit(ready.training(rank, of=2), Watched(), schedule, team=Recorder(rank, 2)))  # type: ignore[arg-type]
     return seen[0]
-
-
-def test_all_ranks_take_the_same_step(ready: Bench):
-    schedule = replace(ready.schedule, steps=1)
-    ranks = [Recorder(rank, 2) for rank in range(2)]
-    for team in ranks:
-        list(fit(ready.training(), ready.sampler(team.rank, of=2), schedule, team=team))
-    totals = [first + second for first, second in zip(ranks[0].added, ranks[1].added, strict=True)]
-    trained = [ready.training(), ready.training()]
-    for rank, training in enumerate(trained):
-        list(fit(training, ready.sampler(rank, of=2), schedule, team=Recorder(rank, 2, totals)))
-    assert _same_bits(*trained)
 
 
 def test_a_loss_that_is_not_finite_names_step_and_shard(ready: Bench):
@@ -135,18 +145,17 @@ def test_a_loss_that_is_not_finite_names_step_and_shard(ready: Bench):
 
 
 def test_the_shard_of_another_worker_is_named_too(ready: Bench):
-    training = ready.training()
-    totals = [torch.tensor([1.0, 0.0, 0.0, 1.0]), *[torch.zeros_like(p) for p in training.functions.parameters()]]
+    team = Recorder(0, 2, figures=torch.tensor([1.0, 1.0, 0.0, 0.0, 0.0, 1.0]))
     with pytest.raises(DivergedError, match="on shard 1 of 2"):
-        list(fit(training, ready.sampler(0, of=2), ready.schedule, team=Recorder(0, 2, totals)))
+        list(fit(ready.training(0, of=2), ready.sampler(0, of=2), ready.schedule, team=team))
 
 
 def test_a_gradient_that_is_not_finite_never_reaches_the_parameters(ready: Bench):
     training = ready.training()
     before = {name: value.clone() for name, value in training.functions.state_dict().items()}
-    totals = [torch.tensor([1.0, 0.0, 0.0]), *[torch.full_like(p, torch.inf) for p in training.functions.parameters()]]
+    team = Recorder(0, 1, figures=torch.tensor([1.0, torch.inf, 0.0, 0.0, 0.0]))
     with pytest.raises(DivergedError, match="step 1: the gradient is not finite"):
-        list(fit(training, ready.sampler(), ready.schedule, team=Recorder(0, 1, totals)))
+        list(fit(training, ready.sampler(), ready.schedule, team=team))
     assert all(torch.equal(value, before[name]) for name, value in training.functions.state_dict().items())
 
 

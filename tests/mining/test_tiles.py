@@ -49,15 +49,28 @@ def test_tiles_of_a_band_differ_by_at_most_one_row_and_column():
     assert {tile.cols for tile in found} == {16, 17}
 
 
+@pytest.mark.parametrize("partition", ["one", "kind", "layer-kind"])
 @pytest.mark.parametrize("workers", [1, 2, 5])
-def test_shards_partition_the_tiles_evenly(cuts: list[Tile], workers: int):
+def test_shards_partition_the_tiles_and_share_every_group_evenly(field: Field, workers: int, partition: str):
+    cuts = tiles(groups.PARTITIONS[partition](field.anatomy), side=8)
     shards = [shard(cuts, rank, of=workers) for rank in range(workers)]
     assert sorted(i for part in shards for i in part) == list(range(len(cuts)))
-    assert max(map(len, shards)) - min(map(len, shards)) <= 1
+    for group in {tile.group for tile in cuts}:
+        sizes = [sum(cuts[i].size for i in part if cuts[i].group == group) for part in shards]
+        assert max(sizes) - min(sizes) <= 2 * 8 * 21  # each end is a row of tiles off, at most
+
+
+@pytest.mark.parametrize("workers", [2, 5])
+def test_no_row_lies_on_two_workers_and_few_matrices_do(field: Field, workers: int):
+    cuts = tiles(groups.one(field.anatomy), side=8)
+    rows = [{(cuts[i].tensor, cuts[i].row) for i in shard(cuts, rank, of=workers)} for rank in range(workers)]
+    assert sum(map(len, rows)) == len(set().union(*rows))
+    matrices = [{tensor for tensor, _ in own} for own in rows]
+    assert sum(map(len, matrices)) - len(field.anatomy.matrices) <= workers - 1
 
 
 def test_more_workers_than_tiles_leave_some_without():
-    assert [shard([Tile("a", 0, 0, 2, 2, 0)], rank, of=3) for rank in range(3)] == [[0], [], []]
+    assert [shard([Tile("a", 0, 0, 2, 2, 0)], rank, of=3) for rank in range(3)] == [[], [0], []]
 
 
 def test_a_shard_from_the_store_is_the_one_cut_from_the_field(field: Field, cuts: list[Tile], store: Path):
