@@ -14,16 +14,20 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from dna_ray.mining.measures import Histogram, Measures, TensorMeasure
+from dna_ray.mining.structure import CALIBRATED, Saved
 from dna_ray.report import words
-from dna_ray.report.canvas import BLUE, DEPTH, GREY, INK, ORANGE, canvas, entitle, label
+from dna_ray.report.canvas import BLUE, DEPTH, GREEN, GREY, INK, ORANGE, PURPLE, canvas, entitle, label
 from dna_ray.report.findings import Compared, Findings, best_first
 
 REACH = 4.0  # of the histograms, in standard deviations
 WORST_R2 = -0.1  # what is worse is drawn at the edge, with an arrow
 BARS = 12
+PARTS = {"mean": PURPLE, "scales": BLUE, "transform": GREEN, "coder": ORANGE, CALIBRATED: ORANGE}
+LEAST = 0.001  # share of the weights below which a kind is not drawn
 
 
 def error_histogram(findings: Findings) -> Figure | None:
@@ -80,6 +84,33 @@ def tensor_r2(findings: Findings) -> Figure | None:
     )
     label(axes, x="R² about the mean of the matrix")
     _r2_legend(figure, axes, layers)
+    return figure
+
+
+def parts_saved(findings: Findings) -> Figure | None:
+    """Bits per weight that each part saves: a bar for each kind, what costs to the left of zero, and a tick for all."""
+    structure = findings.structure
+    if structure is None:
+        return None
+    total = structure.total
+    shown = [total, *(kind for kind in structure.kinds if kind.weights >= LEAST * total.weights)]
+    figure, [axes] = canvas(1.7 + 0.34 * len(shown))
+    for y, row in enumerate(shown):
+        _stack(axes, row, y)
+    axes.axvline(0, color=GREY, linewidth=0.8)
+    axes.axhline(0.5, color=GREY, linewidth=0.8)
+    axes.set_yticks(range(len(shown)), [f"{row.kind} ({row.tensors})" for row in shown])
+    axes.tick_params(axis="y", length=0)
+    axes.invert_yaxis()
+    saved, small = total.per_weight["net"], len(structure.rows) - len(shown)
+    entitle(
+        figure,
+        f"Matrices take {abs(saved):.3f} bits per weight {'less' if saved >= 0 else 'more'} than i.i.d. Gaussians.",
+        "At the same error. Left of zero: what costs. Black, and on the right: all parts, of i.i.d.",
+    )
+    label(axes, x="saved [bits per weight]" + (f"; kinds too small to draw: {small}" if small else ""))
+    handles = [Patch(color=PARTS[part], label=part) for part in structure.parts]
+    figure.legend(handles=handles, loc="outside lower left", ncols=len(handles), frameon=False, fontsize=9)
     return figure
 
 
@@ -165,11 +196,24 @@ class Plot:
 
 
 FIGURES: Mapping[str, Plot] = {
+    "structure": Plot("Structure found", parts_saved),
     "tensors": Plot("R² of every matrix", tensor_r2),
     "errors": Plot("Errors beside the weights", error_histogram),
     "bytes": Plot("Where the bytes go", file_bytes),
     "curve": Plot("Training", training_curve),
 }
+
+
+def _stack(axes: Axes, row: Saved, y: int) -> None:
+    """What parts save, one after the other from zero to the right, what they cost to the left, and all together."""
+    figures, ends = row.per_weight, {True: 0.0, False: 0.0}
+    for part in row.parts:
+        gains = figures[part] > 0
+        axes.barh(y, figures[part], left=ends[gains], color=PARTS[part], height=0.62)
+        ends[gains] += figures[part]
+    axes.vlines(figures["net"], y - 0.4, y + 0.4, color=INK, linewidth=2, zorder=3)
+    text = f"{figures['net']:+z.3f} of {figures['iid']:.3f}"
+    axes.text(1.02, y, text, transform=axes.get_yaxis_transform(), va="center", fontsize=9, color=INK)
 
 
 def _density(histogram: Histogram, *, bins: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from dna_ray.mining.measures import Measures
+from dna_ray.mining.structure import Structure
 from dna_ray.tasks.score import Score
 
 Point = Mapping[str, float]
@@ -20,6 +21,8 @@ class Findings:
         network: What the user called it.
         kind: Kind of DNA.
         measures: Of its weights and its file.
+        story: What happened on the way, a line each.
+        structure: What its parts save; None where the kind has no such parts.
         recipe: How it was mined: what the YAML of the run says.
         fingerprint: Of the network, in hex.
         family: Of its architecture, as the anatomy names it.
@@ -35,6 +38,8 @@ class Findings:
     network: str
     kind: str
     measures: Measures
+    story: tuple[str, ...] = ()
+    structure: Structure | None = None
     recipe: Mapping[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
     family: str = ""

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from dna_ray.mining.fidelity import Fidelity, gap_db
 from dna_ray.mining.measures import Measures
+from dna_ray.mining.structure import Structure
 from dna_ray.report import words
 from dna_ray.report.findings import AnyScore, Compared, best_first, first_metrics, score_json, score_metrics
 from dna_ray.report.rate_points import RatePoint, by_size, shown_metrics
@@ -39,6 +40,24 @@ def kinds_table(measures: Measures) -> Table:
         share = kind.achieved.weights / measures.achieved.weights
         counts = (str(kind.tensors), f"{kind.achieved.weights:,}", f"{share:.1%}")
         table.add_row(kind.kind, *counts, *_beside(kind.achieved, kind.reference))
+    return table
+
+
+def structure_table(structure: Structure, measures: Measures) -> Table:
+    """Bits per weight that each part of the file saves: a line for each kind of matrix, and one for all of them."""
+    parts = (part.replace(" ", "\n") for part in structure.parts)
+    table = _table("bits per weight", "i.i.d.", *parts, "file", "saved")
+    for each in structure.kinds:
+        table.add_row(each.kind, *words.saved(each))
+    table.add_section()
+    table.add_row("all", *words.saved(structure.total))
+    remarks = (
+        "i.i.d.: Gaussians of one variance a matrix, at the same error",
+        f"{structure.parts[-1]}: trellis and range coder beside Gaussians of those scales",
+        f"besides: {words.besides(structure, measures)}",
+    )
+    table.caption = Text("\n".join(remarks), style="dim")
+    table.caption_justify = "left"
     return table
 
 

@@ -4,6 +4,7 @@ from math import isfinite, isinf
 
 from dna_ray.mining.fidelity import PSNR_BANDS, R2_BANDS, band
 from dna_ray.mining.measures import Measures, TensorMeasure
+from dna_ray.mining.structure import Saved, Structure
 
 
 def r2(value: float) -> str:
@@ -41,6 +42,20 @@ def psnr(measures: Measures) -> str:
     value = measures.psnr_db_median
     word = f" ({band(value, PSNR_BANDS)})" if isfinite(value) else ""
     return f"{decibel(value)}{word} at range/σ {measures.range_sigma_median:.1f}"
+
+
+def saved(row: Saved) -> list[str]:
+    """Bits per weight: of i.i.d. Gaussians, saved by each part, in the file, saved by all; a dash for what saves 0."""
+    figures = row.per_weight
+    signed = [f"{figures[name]:+z.3f}" if figures[name] else "-" for name in (*row.parts, "net")]
+    return [f"{figures['iid']:.3f}", *signed[:-1], f"{figures['file']:.3f}", signed[-1]]
+
+
+def besides(structure: Structure, measures: Measures) -> str:
+    """What the file holds besides matrices, in bits per weight."""
+    total = structure.total
+    exact = ", and matrices without an error" if structure.exact else ""
+    return f"{(8 * measures.file_bytes - total.file) / total.weights:.3f} for header and vectors{exact}"
 
 
 def shape(tensor: TensorMeasure) -> str:

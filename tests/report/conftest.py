@@ -1,5 +1,5 @@
 import pytest
-from small_findings import curve, small_measures
+from small_findings import curve, small_measures, small_structure
 
 from dna_ray.mining.measures import Measures
 from dna_ray.report.findings import Findings
@@ -23,6 +23,7 @@ def findings(measures: Measures, score: Score) -> Findings:
         network="sample:small",
         kind="hierarchical",
         measures=measures,
+        structure=small_structure(measures),
         recipe={"verb": "mine", "what": {"kind": "hierarchical", "ratio": 22.0}, "how": {"address": "ray://secret"}},
         fingerprint="0123456789abcdef",
         family="bert",

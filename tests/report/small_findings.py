@@ -11,6 +11,7 @@ from torch import Tensor
 from dna_ray.mining.field import Field, read_field
 from dna_ray.mining.measure import measure
 from dna_ray.mining.measures import Measures
+from dna_ray.mining.structure import Saved, Structure
 from dna_ray.networks import from_state_dict
 from dna_ray.report.findings import Compared, Point
 from dna_ray.report.rate_points import Origin, RatePoint, rate_point
@@ -43,6 +44,24 @@ def small_measures(noise: float = 0.3, *, layers: int = 2, file_bytes: int = 700
     field = small_field(layers)
     sections = {"places": 300, "functions": 150, "vectors": 16}
     return measure(field, rebuilt(field, noise), file_bytes=file_bytes, sections=sections)
+
+
+def small_structure(measures: Measures, *last: str, mean: bool = False) -> Structure:
+    """Bits that each part might have saved of `measures`; each kind saves less than the one before.
+
+    Args:
+        last: Name of the last part; "coder" if none is given.
+    """
+    kinds = []
+    for i, kind in enumerate(measures.kinds):
+        weights = kind.achieved.weights
+        parts = {"mean": 0.3 / 3**i} if mean else {}
+        parts |= {"scales": 0.07, "transform": 0.2 - 0.1 * i, (last or ("coder",))[0]: -0.1}
+        saved = {part: bits * weights for part, bits in parts.items()}
+        iid = 1.5 * weights
+        file = iid - sum(saved.values())
+        kinds.append(Saved(kind=kind.kind, tensors=kind.tensors, weights=weights, iid=iid, file=file, parts=saved))
+    return Structure(kinds=tuple(kinds))
 
 
 def small_sweep(*, scored: bool = True) -> list[RatePoint]:

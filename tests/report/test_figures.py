@@ -3,7 +3,7 @@ from dataclasses import replace
 import matplotlib
 import pytest
 from matplotlib.figure import Figure
-from small_findings import curve, small_measures
+from small_findings import curve, small_measures, small_structure
 
 from dna_ray.mining.measures import Measures, TensorMeasure
 from dna_ray.report.canvas import png
@@ -62,7 +62,7 @@ def test_an_exact_rebuild_has_no_histogram_of_errors(findings: Findings):
 
 
 def test_without_matrices_only_bytes_and_training_are_drawn(findings: Findings):
-    bare = with_measures(findings, replace(small_measures(0.0), tensors=()))
+    bare = replace(with_measures(findings, replace(small_measures(0.0), tensors=())), structure=None)
     assert {name for name, plot in FIGURES.items() if plot.draw(bare) is not None} == {"bytes", "curve"}
 
 
@@ -81,6 +81,26 @@ def test_no_curve_is_no_figure(findings: Findings, points: list[dict[str, float]
 def test_a_curve_without_time_or_r2_is_drawn(findings: Findings):
     figure = FIGURES["curve"].draw(replace(findings, curve=[{"step": s, "loss": 1.0 / s} for s in (1, 2, 3)]))
     assert title(figure) == "The loss went from 1 to 0.333."
+
+
+def test_what_parts_save_is_stacked_from_zero_to_both_sides(findings: Findings):
+    structure = small_structure(findings.measures, mean=True)
+    figure = FIGURES["structure"].draw(replace(findings, structure=structure))
+    assert figure is not None
+    bars = figure.axes[0].patches
+    assert len(bars) == len(structure.rows) * len(structure.parts)
+    assert max(bar.get_x() + bar.get_width() for bar in bars) == pytest.approx(0.3 + 0.07 + 0.2)
+    assert min(bar.get_x() + bar.get_width() for bar in bars) == pytest.approx(-0.1 - 0.1 * (len(structure.kinds) - 3))
+    assert "less than i.i.d. Gaussians" in title(figure)
+
+
+def test_kinds_of_next_to_no_weights_are_not_drawn(findings: Findings):
+    structure = small_structure(findings.measures)
+    few = replace(structure.kinds[-1], kind="type_embedding", weights=1)
+    figure = FIGURES["structure"].draw(replace(findings, structure=replace(structure, kinds=(*structure.kinds, few))))
+    assert figure is not None
+    assert not any("type" in label.get_text() for label in figure.axes[0].get_yticklabels())
+    assert figure.axes[0].get_xlabel().endswith("kinds too small to draw: 1")
 
 
 def test_many_sections_are_summed_up(findings: Findings, measures: Measures):

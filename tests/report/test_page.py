@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from small_findings import small_field, small_measures, small_sweep
+from small_findings import small_field, small_measures, small_structure, small_sweep
 
 from dna_ray.mining.measure import references
 from dna_ray.mining.measures import Measures
@@ -30,7 +30,7 @@ def test_a_page_names_only_figures_that_are_there(findings: Findings, tmp_path: 
     text = write_page(tmp_path, findings).read_text()
     named = set(re.findall(r"\]\((figures/.*?)\)", text))
     assert named == {str(path.relative_to(tmp_path)) for path in (tmp_path / "figures").iterdir()}
-    assert len(named) == 4
+    assert len(named) == 5
     assert {path.name for path in tmp_path.iterdir()} == {"report.md", "figures"}
 
 
@@ -40,11 +40,31 @@ def test_every_row_of_a_table_has_the_cells_of_its_head(findings: Findings, scor
     scored = replace(score, notes=("a | b\n# <script>",), task="my|task")
     text = page(replace(findings, measures=measures, score=scored), CAPTIONS)
     found = tables(text)
-    assert len(found) == 3
+    assert len(found) == 4
     for table in found:
         assert len({cells(line) for line in table}) == 1
     assert "<script>" not in text
     assert "\n# <" not in text
+
+
+def test_a_page_says_what_each_part_saves_and_shows_no_part_that_is_not_there(findings: Findings, tmp_path: Path):
+    text = write_page(tmp_path, findings).read_text()
+    [table] = [table for table in tables(text) if "i.i.d." in table[0]]
+    assert [cell.strip() for cell in table[0].strip("|").split("|")][3:-2] == ["scales", "transform", "coder"]
+    assert table[2].startswith("| `word_embedding` | 1 | 1.500 | +0.070 | +0.200 | -0.100 | 1.330 | +0.170 |")
+    assert table[-1].startswith("| `all` |")
+    assert text.count("(figures/structure.png)") == 1
+    assert "*mean*" not in text
+    assert "calibrated" not in text
+    every = replace(findings, structure=small_structure(findings.measures, "coder, gains", mean=True))
+    assert "*mean*" in page(every, CAPTIONS)
+    assert "calibrated" in page(every, CAPTIONS)
+
+
+def test_a_page_of_another_kind_says_nothing_of_parts(findings: Findings, tmp_path: Path):
+    text = write_page(tmp_path, replace(findings, structure=None)).read_text()
+    assert "Structure found" not in text
+    assert not (tmp_path / "figures" / "structure.png").exists()
 
 
 def test_an_earlier_figure_does_not_outlive_its_page(findings: Findings, tmp_path: Path):

@@ -3,12 +3,19 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 from rich.table import Table
-from small_findings import small_measures, small_sweep
+from small_findings import small_measures, small_structure, small_sweep
 
 from dna_ray.mining.measures import Measures
 from dna_ray.report import words
 from dna_ray.report.findings import Compared
-from dna_ray.report.tables import compare_table, kinds_table, summary_table, sweep_table, tensors_table
+from dna_ray.report.tables import (
+    compare_table,
+    kinds_table,
+    structure_table,
+    summary_table,
+    sweep_table,
+    tensors_table,
+)
 from dna_ray.tasks.score import Score
 
 
@@ -22,7 +29,9 @@ def printed(table: Table, width: int = 80) -> str:
 @pytest.mark.parametrize("width", [80, 100])
 def test_tables_fit_and_lose_nothing(measures: Measures, score: Score, width: int):
     rows = [Compared(kind="hierarchical", measures=measures, score=score, seconds=123)]
-    for table in (summary_table(measures, score), kinds_table(measures), tensors_table(measures), compare_table(rows)):
+    every = small_structure(measures, "coder, gains", mean=True)
+    tables = (summary_table(measures, score), kinds_table(measures), tensors_table(measures), compare_table(rows))
+    for table in (*tables, structure_table(every, measures)):
         text = printed(table, width)
         assert max(map(len, text.splitlines())) <= width
         assert "…" not in text
@@ -56,6 +65,17 @@ def test_summary_of_an_exact_rebuild_says_so():
 
 def test_summary_of_a_network_without_matrices_prints_no_r2(measures: Measures):
     assert "pooled" not in printed(summary_table(replace(measures, tensors=(), iid_bits=None)))
+
+
+def test_what_parts_save_stands_in_a_line_for_each_kind_and_one_for_all(measures: Measures):
+    structure = small_structure(measures)
+    lines = printed(structure_table(structure, measures)).splitlines()
+    [head] = [line for line in lines if "i.i.d. " in line and "saved" in line]
+    assert head.split() == ["bits", "per", "weight", "i.i.d.", "scales", "transform", "coder", "file", "saved"]
+    assert [line.split()[0] for line in lines if line.count("0.070")] == [row.kind for row in structure.rows]
+    assert ["query", "1.500", "+0.070", "-"] in [line.split()[:4] for line in lines]
+    besides = 8 * measures.file_bytes / measures.achieved.weights - structure.total.per_weight["file"]
+    assert f"besides: {besides:.3f} for header and vectors" in printed(structure_table(structure, measures))
 
 
 def test_names_break_at_their_dots_in_a_narrow_table(measures: Measures):
