@@ -18,8 +18,8 @@ help: ## Show this list
 
 setup: $(READY) ## Set up .venv with the exact versions of requirements.lock
 
-mine: $(READY) ## Mine sample:minilm on a local Ray cluster
-	@$(BIN)/dna-ray mine sample:minilm --ratio 22 $(ARGS)
+mine: $(READY) ## Mine sample:minilm on a local Ray cluster; HEAL=1 lets it learn again what coding lost
+	@$(BIN)/dna-ray mine sample:minilm --ratio 22 $(if $(HEAL),--heal agreement --steps 300) $(ARGS)
 
 ui: $(READY) ## Open the MLflow UI on the runs in ./runs
 	@$(BIN)/dna-ray ui $(ARGS)

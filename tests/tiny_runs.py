@@ -1,5 +1,6 @@
 """What mining needs in a test: a tiny network on disk, recipes of it, and a person who watches or stops."""
 
+import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,11 +30,27 @@ def write_bert(folder: Path) -> Path:
     return folder
 
 
+def write_reader(folder: Path) -> Path:
+    """The same with a tokenizer, and beside it `texts.txt`, which holds 400 texts of its words."""
+    words = [f"word{number}" for number in range(BERT.vocab_size - 5)]
+    (write_bert(folder) / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]))
+    rng = random.Random(0)
+    texts = [" ".join(rng.choices(words, k=rng.randint(3, 9))) for _ in range(400)]
+    (folder / "texts.txt").write_text("\n".join(texts))
+    return folder
+
+
 def recipe_for(
-    network: Path, home: Path, *, workers: int = 0, how: Mapping[str, object] | None = None, **config: object
+    network: Path,
+    home: Path,
+    *,
+    workers: int = 0,
+    how: Mapping[str, object] | None = None,
+    what: Mapping[str, object] | None = None,
+    **config: object,
 ) -> MineRecipe:
     return MineRecipe(
-        what=MineWhat(network=str(network), config=MineConfig(**config)),
+        what=MineWhat(network=str(network), config=MineConfig(**config), **(what or {})),
         how=MineHow(home=str(home), workers=workers, **(how or {})),
     )
 

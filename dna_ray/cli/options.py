@@ -6,7 +6,15 @@ from typing import Any, TypeVar
 
 import click
 
-from dna_ray.mining.config import COORDINATES, DEFAULT_RATIO, GROUPS, KIND_NAMES, PRODUCT_DTYPES, MineConfig
+from dna_ray.mining.config import (
+    CALIBRATIONS,
+    COORDINATES,
+    DEFAULT_RATIO,
+    GROUPS,
+    KIND_NAMES,
+    PRODUCT_DTYPES,
+    MineConfig,
+)
 from dna_ray.recipe import CompareWhat, MineHow, MineWhat, default_of
 from dna_ray.tasks.config import TASK_NAMES
 
@@ -86,6 +94,22 @@ WHAT = (
     ),
     field_option(MineConfig, "snr", "The same in dB.", default="none"),
     field_option(MineConfig, "effort", "States of the trellis, 4 to 256: more take longer, and less bytes (coded)."),
+    field_option(
+        MineConfig,
+        "calibrate",
+        "Weigh errors by what they do to this task on calibration texts (coded).",
+        choices=CALIBRATIONS,
+        default="data-free",
+    ),
+    field_option(MineConfig, "calibration_texts", "How many texts that is."),
+    field_option(
+        MineConfig,
+        "heal",
+        "Calibrate, then learn to do this task again, with the codes in the loop (coded).",
+        choices=CALIBRATIONS,
+        default="no",
+    ),
+    field_option(MineConfig, "steps", "Of healing."),
     field_option(MineConfig, "groups", "A function a layer and kind of tensor, or one for all.", choices=GROUPS),
     field_option(MineConfig, "coordinates", "Trained places of rows and columns, or indices.", choices=COORDINATES),
     field_option(MineConfig, "place_dim", "Dimensions of a trained place.", default="by the budget"),

@@ -8,7 +8,7 @@ import torch
 from ray.exceptions import RayError, RayTaskError
 
 from dna_ray.errors import ResourceError
-from dna_ray.mining.coding.passes import Handle, Values
+from dna_ray.mining.coding.passes import Handle, Source
 
 MAX_RETRIES = 8  # losses of workers that a block survives
 
@@ -30,7 +30,7 @@ class RayRunner:
         self._workers, self._threads, self._stopping = workers, threads, stopping
         self._run = ray.remote(num_cpus=1, num_returns=2, max_retries=MAX_RETRIES)(_run)
 
-    def hold(self, make: Callable[[], Values]) -> Handle:
+    def hold(self, make: Callable[[], Source]) -> Handle:
         return ray.put(make())
 
     def map(self, function: Callable[..., tuple[Any, Any]], items: Sequence[tuple[Any, ...]]) -> list[tuple[Any, Any]]:

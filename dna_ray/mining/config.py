@@ -10,8 +10,10 @@ SINE_KINDS = ("spectral", "hierarchical", "adaptive")
 GROUPS = ("many", "one")
 COORDINATES = ("learned", "index")
 PRODUCT_DTYPES = ("auto", "float32", "bfloat16")
+CALIBRATIONS = ("agreement",)
 EFFORTS = (4, 8, 16, 32, 64, 128, 256)
 DEFAULT_RATIO = 22.0
+FEWEST_CALIBRATION_TEXTS = 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,6 +27,12 @@ class MineConfig:
         r2: Instead of a size: the smallest file that reaches this R2 over all matrices. Kind `coded` only.
         snr: The same by its signal-to-noise ratio, in dB.
         effort: States of the trellis of kind `coded`, 4 to 256, a power of two: more take longer and less bytes.
+        calibrate: Task whose calibration texts say how much errors in a weight matter, one of `CALIBRATIONS`; None: all
+            count the same (data-free). Kind `coded` only, at a size.
+        calibration_texts: How many texts that is.
+        heal: Task that the coded network learns to do again as the original does it, on the texts of the healing
+            split, with its codes in the loop; calibrates first. None: it does not.
+        steps: Of healing.
         groups: `many`: a function for each layer and kind of tensor, or for each kind where those would take more than
             a twentieth of the file; `one`: a single function for everything.
         coordinates: `learned`: every row and column has a place that is trained; `index`: (row, col, layer, kind).
@@ -49,6 +57,10 @@ class MineConfig:
     r2: float | None = None
     snr: float | None = None
     effort: int = 32
+    calibrate: str | None = None
+    calibration_texts: int = 1024
+    heal: str | None = None
+    steps: int = 300
     groups: str = "many"
     coordinates: str = "learned"
     place_dim: int | None = None
@@ -78,6 +90,7 @@ class MineConfig:
             raise RecipeError(f"r2 must be more than 0 and less than 1, got {self.r2}")
         if self.effort not in EFFORTS:
             raise RecipeError(f"effort must be one of {', '.join(map(str, EFFORTS))}, got {self.effort}")
+        self._check_calibration()
         for name in ("ratio", "bytes", "snr", "omega", "epochs", "lr", "clip_norm"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
@@ -92,6 +105,30 @@ class MineConfig:
             raise RecipeError(f"patience must be at least 0 epochs, got {self.patience}")
         if not 0 <= self.seed < 2**63:
             raise RecipeError(f"seed must be a whole number from 0 to 2^63 - 1, got {self.seed}")
+
+    def _check_calibration(self) -> None:
+        if self.calibration_texts < FEWEST_CALIBRATION_TEXTS:
+            raise RecipeError(
+                f"calibration_texts must be at least {FEWEST_CALIBRATION_TEXTS}, got {self.calibration_texts}"
+            )
+        if self.steps < 1:
+            raise RecipeError(f"steps must be at least 1, got {self.steps}")
+        for name, done in (("calibrate", "calibrated"), ("heal", "healed")):
+            task = getattr(self, name)
+            if task is None:
+                continue
+            _check_choice(name, task, CALIBRATIONS)
+            if self.kind != "coded":
+                raise RecipeError(f"kind {self.kind} cannot be {done}; use kind coded, or leave {name} out")
+            if self.target_r2 is not None:
+                raise RecipeError(
+                    f"{name} spends errors where they matter least, r2 and snr count all alike; give a ratio or bytes"
+                )
+
+    @property
+    def calibration(self) -> str | None:
+        """The task to calibrate on, if any."""
+        return self.calibrate or self.heal
 
     @property
     def target_r2(self) -> float | None:

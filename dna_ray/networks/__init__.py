@@ -1,9 +1,9 @@
 """Where networks come from, and what their tensors are."""
 
 from dna_ray.networks.anatomy import FAMILIES, anatomy_of
-from dna_ray.networks.build import build, tokenizer
+from dna_ray.networks.build import build, stored_name, tokenizer
 from dna_ray.networks.fingerprint import fingerprint_of
-from dna_ray.networks.load import from_state_dict, load
+from dna_ray.networks.load import from_state_dict, in_memory, load
 from dna_ray.networks.network import DTYPE_NAMES, DTYPES, KINDS, Anatomy, Network, TensorInfo
 from dna_ray.networks.save import save
 
@@ -19,7 +19,9 @@ __all__ = [
     "build",
     "fingerprint_of",
     "from_state_dict",
+    "in_memory",
     "load",
     "save",
+    "stored_name",
     "tokenizer",
 ]

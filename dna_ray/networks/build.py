@@ -4,6 +4,7 @@ import inspect
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from functools import reduce
 from pathlib import Path
@@ -55,6 +56,18 @@ def tokenizer(network: Network) -> Any:
             return AutoTokenizer.from_pretrained(folder, local_files_only=True)
         except (ValueError, OSError, KeyError) as error:
             raise NetworkError(f"{_UNMEASURED} {network.name}'s tokenizer cannot be read ({error})") from error
+
+
+def stored_name(name: str, stored: AbstractSet[str]) -> str | None:
+    """What a parameter of the module that was built is called in the file; None: it is not there.
+
+    A class may add the first part of a name (`bert.`), or leave it out.
+    """
+    if name in stored:
+        return name
+    shorter = name.partition(".")[2]
+    longer = [each for each in stored if each.partition(".")[2] == name]
+    return shorter if shorter in stored else longer[0] if len(longer) == 1 else None
 
 
 def retied_names(config: Mapping[str, Any] | None) -> Mapping[str, str]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,12 @@ def from_state_dict(
         NetworkError: A value is no dense tensor, or has a dtype that safetensors cannot hold.
     """
     return _network(open_memory(weights, name=name), name, config, tuple(files))
+
+
+def in_memory(network: Network) -> Network:
+    """The same network with its weights in memory, so that it can be sent to other processes; without its files."""
+    weights = {info.name: network.read(info.name) for info in network.anatomy}
+    return replace(network, read=open_memory(weights, name=network.name).read, files=())
 
 
 def _open(place: Path, name: str, config: Mapping[str, Any] | None = None) -> Network:

@@ -105,7 +105,7 @@ class CompareWhat:
         if len(set(self.kinds)) != len(self.kinds) or not self.kinds:
             raise RecipeError(f"kinds must be one or more different kinds of DNA, got {list(self.kinds)}")
         for kind in self.kinds:
-            replace(self.config, kind=kind)
+            self.config_of(kind)
         if len({f"{ratio:g}" for ratio in self.ratios}) != len(self.ratios) or not all(
             0 < ratio < float("inf") for ratio in self.ratios
         ):
@@ -113,6 +113,12 @@ class CompareWhat:
         for name in TARGETS:
             if self.ratios and getattr(self.config, name) is not None:
                 raise RecipeError(f"ratios and {name} exclude each other; give one of them")
+
+    def config_of(self, kind: str) -> MineConfig:
+        """The config of one of the kinds; only coded can be calibrated and healed."""
+        if kind == "coded":
+            return replace(self.config, kind=kind)
+        return replace(self.config, kind=kind, calibrate=None, heal=None)
 
     @property
     def beside_yardsticks(self) -> bool:

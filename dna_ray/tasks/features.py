@@ -4,6 +4,8 @@ Texts become tokens once, by the tokenizer of the original, so that every subjec
 single precision, whatever precision their weights are stored in, and without dropout.
 """
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -33,6 +35,11 @@ class Tokens:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of the ids, in hex."""
+        return hashlib.sha256(json.dumps(self.ids, separators=(",", ":")).encode()).hexdigest()
 
 
 def tokenize(network: Network, texts: Sequence[str], *, max_length: int) -> Tokens:
@@ -89,15 +96,17 @@ def open_reader(network: Network, tokens: Tokens, settings: TaskSettings) -> nn.
 
 def embed(model: nn.Module, tokens: Tokens, *, batch_size: int) -> Tensor:
     """Sentence embeddings [texts, width]: the last hidden states, averaged over a text's tokens, at unit length."""
+    return over_batches(lambda ids, mask, _: read(model, ids, mask)[0], model, tokens, batch_size=batch_size)
+
+
+def read(model: nn.Module, ids: Tensor, mask: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Sentence embeddings [texts, width] at unit length, and the hidden states [texts, tokens, width] of all layers."""
     encoder = model.base_model
     assert isinstance(encoder, nn.Module)
-
-    def pooled(ids: Tensor, mask: Tensor, _: Tensor) -> Tensor:
-        hidden = encoder(input_ids=ids, attention_mask=mask).last_hidden_state  # [B, T, D]
-        weight = mask.unsqueeze(-1).to(hidden.dtype)
-        return F.normalize((hidden * weight).sum(1) / weight.sum(1), dim=-1)
-
-    return over_batches(pooled, model, tokens, batch_size=batch_size)
+    answer = encoder(input_ids=ids, attention_mask=mask, output_hidden_states=True)
+    hidden = answer.last_hidden_state
+    weight = mask.unsqueeze(-1).to(hidden.dtype)
+    return F.normalize((hidden * weight).sum(1) / weight.sum(1), dim=-1), answer.hidden_states
 
 
 @torch.inference_mode()
@@ -107,7 +116,7 @@ def over_batches(
     """What `answer` makes of (ids, attention mask, indices of the texts) of each batch; on the CPU, in text order."""
     device = next(model.parameters()).device
     answers, order = [], []
-    for ids, mask, which in _batches(tokens, batch_size):
+    for ids, mask, which in batches(tokens, batch_size):
         answers.append(answer(ids.to(device), mask.to(device), which).cpu())
         order.append(which)
     return torch.cat(answers)[torch.cat(order).argsort()]
@@ -133,8 +142,8 @@ def check_answers(network: Network, answers: Tensor, *, like: Tensor | None = No
     return answers
 
 
-def _batches(tokens: Tokens, size: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Texts of similar length go together, so that little of a batch is padding."""
+def batches(tokens: Tokens, size: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """(ids, attention mask, indices of the texts). Texts of similar length go together: little is padding."""
     by_length = sorted(range(len(tokens)), key=lambda text: len(tokens.ids[text]))
     for start in range(0, len(by_length), size):
         which = by_length[start : start + size]

@@ -142,9 +142,9 @@ def plan(recipe: CompareRecipe, *, progress: Progress | None = None) -> CompareP
 def _configs(what: CompareWhat) -> Iterator[tuple[float | None, MineConfig]]:
     """What is mined, in this order: the ratio that a sweep asks for, and the whole config."""
     for ratio in what.ratios:
-        yield from ((ratio, replace(what.config, kind=kind, ratio=ratio)) for kind in what.kinds)
+        yield from ((ratio, replace(what.config_of(kind), ratio=ratio)) for kind in what.kinds)
     if not what.ratios:
-        yield from ((None, replace(what.config, kind=kind)) for kind in what.kinds)
+        yield from ((None, what.config_of(kind)) for kind in what.kinds)
 
 
 def _name(kind: str, asked: float | None) -> str:

@@ -16,12 +16,13 @@ from dna_ray.mining.durable import write_file
 from dna_ray.mining.field import read_field
 from dna_ray.mining.folder import check_free
 from dna_ray.mining.measures import Measures
+from dna_ray.mining.structure import Structure
 from dna_ray.networks import Network, load
 from dna_ray.recipe import MineRecipe, to_mapping
 from dna_ray.report.findings import score_json
 from dna_ray.report.page import write_page
-from dna_ray.report.tables import kinds_table, summary_table
-from dna_ray.verbs.mined import Mined, judged, mine_one
+from dna_ray.report.tables import kinds_table, structure_table, summary_table
+from dna_ray.verbs.mined import Mined, judged, mine_one, structure_of
 from dna_ray.verbs.plan import MinePlan, plan_mine
 from dna_ray.verbs.progress import Progress, Silent
 from dna_ray.verbs.recorded import Recorded, at_work, opened
@@ -40,6 +41,8 @@ class MineResult:
         id: sha256 of its file, in hex.
         run: The run folder; its report is `report.md`.
         measures: Of weights and file.
+        story: What happened on the way, a line each.
+        structure: What the parts of the file save; None for kinds without such parts.
         score: JSON of the score, None where nothing was judged.
         unscored: Why there is no score.
         seconds: Time that fitting took in the process that finished it.
@@ -54,15 +57,25 @@ class MineResult:
     score: dict[str, Any] | None
     unscored: str
     seconds: float | None
+    story: tuple[str, ...] = ()
+    structure: Structure | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "measures": self.measures.to_json(), "metrics": self.measures.metrics()}
+        structure = None if self.structure is None else self.structure.to_json()
+        measures = self.measures.to_json()
+        return {**asdict(self), "measures": measures, "structure": structure, "metrics": self.measures.metrics()}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "MineResult":
         """The inverse of `to_json`."""
         fields = {name: data[name] for name in ("network", "kind", "dna", "id", "run", "score", "unscored", "seconds")}
-        return cls(**fields, measures=Measures.from_json(data["measures"]))
+        structure = data.get("structure")  # results of earlier versions have none
+        return cls(
+            **fields,
+            measures=Measures.from_json(data["measures"]),
+            story=tuple(data.get("story", ())),
+            structure=None if structure is None else Structure.from_json(structure),
+        )
 
     def __rich__(self) -> RenderableType:
         took = f", fitted in {duration(self.seconds)}" if self.seconds is not None else ""
@@ -78,6 +91,11 @@ class MineResult:
             summary_table(self.measures, self.score),
             kinds_table(self.measures),
         ]
+        if self.structure is not None:
+            parts.append(structure_table(self.structure, self.measures))
+        parts.extend(plain(line) for line in self.story)
+        if self.story:
+            parts.append(Text(""))
         if self.score is None:
             parts.append(Text(f"function: not measured, because {self.unscored}\n"))
         return Group(*parts, *(plain(line) for line in lines))
@@ -119,7 +137,8 @@ def _stages(recipe: MineRecipe) -> dict[str, float]:
         ray = {"start Ray": 10, "start workers": 25} if recipe.how.workers else {}
         work = {"plan": 6, "lay out": 10, **ray, "train": 60}
     judging = {} if recipe.what.task in (None, "none") else {"evaluate": 20}
-    return {"load": 3, **work, "measure": 25, **judging, "record": 5}
+    structure = {"structure": 4} if recipe.what.config.kind == "coded" else {}
+    return {"load": 3, **work, "measure": 25, **judging, **structure, "record": 5}
 
 
 def _mine(recipe: MineRecipe, network: Network, run: RunFolder, record: Recorded, progress: Progress) -> MineResult:
@@ -141,7 +160,8 @@ def _mine(recipe: MineRecipe, network: Network, run: RunFolder, record: Recorded
         progress=progress,
         tell=record.tell,
     )
-    return _written(run, mined, record)
+    findings = replace(mined.findings, structure=structure_of(field, mined, progress))
+    return _written(run, replace(mined, findings=findings), record)
 
 
 def _written(run: RunFolder, mined: Mined, record: Recorded) -> MineResult:
@@ -154,6 +174,8 @@ def _written(run: RunFolder, mined: Mined, record: Recorded) -> MineResult:
         id=mined.id,
         run=str(run.path),
         measures=findings.measures,
+        story=findings.story,
+        structure=findings.structure,
         score=None if findings.score is None else dict(score_json(findings.score)),
         unscored=findings.unscored,
         seconds=findings.seconds,

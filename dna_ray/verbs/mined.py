@@ -21,10 +21,12 @@ from dna_ray.mining.folder import write_folder
 from dna_ray.mining.kind import Payload
 from dna_ray.mining.measure import measure
 from dna_ray.mining.measures import Measures
+from dna_ray.mining.structure import Structure, find_structure
 from dna_ray.networks import Network, from_state_dict
 from dna_ray.recipe import MineHow
 from dna_ray.report.findings import Findings
 from dna_ray.report.page import model_card
+from dna_ray.report.story import story
 from dna_ray.tasks import Score, TaskSettings, default_task, why_unmeasured
 from dna_ray.tasks import evaluate as judge
 from dna_ray.verbs.encode import encode
@@ -126,7 +128,7 @@ def mine_one(
     if config.kind in SINE_KINDS:
         payload, curve = train(network, weights, config, how, work, progress=progress, tell=tell)
     elif config.kind == "coded":
-        payload = encode(network, weights, config, how, progress)
+        payload, curve = encode(network, weights, config, how, judging.settings, work, progress=progress, tell=tell)
     else:
         with progress.stage("fit"):
             payload = fit_to_file(network, weights, config, KINDS[config.kind])
@@ -139,6 +141,7 @@ def mine_one(
             recipe=recipe,
             fingerprint=network.fingerprint,
             family=network.anatomy.family,
+            story=story(payload, network.anatomy) if config.kind == "coded" else (),
             curve=curve,
             seconds=seconds,
         )
@@ -147,6 +150,14 @@ def mine_one(
     write_folder(out, network=network, kind=config.kind, payload=payload, card=model_card(findings))
     clear(work)
     return Mined(folder=out, id=file_id(out), findings=findings)
+
+
+def structure_of(weights: Field, mined: Mined, progress: Progress) -> Structure | None:
+    """What the parts of a DNA save; None for a kind that has none to tell apart."""
+    if mined.findings.kind != "coded":
+        return None
+    with progress.stage("structure"):
+        return find_structure(weights, read_dna(mined.folder).payload, mined.findings.measures.tensors)
 
 
 def file_id(folder: Path) -> str:

@@ -91,6 +91,9 @@ def test_a_printed_recipe_is_the_same_recipe_when_it_is_read(tmp_path: Path):
         (("mine", "x", "--ratio", "2", "--bytes", "3"), "exclude each other"),
         (("mine", "x", "--set", "what.knid=svd"), "did you mean 'what.kind'"),
         (("mine", "--recipe", "none.yaml"), "none.yaml: cannot read the recipe"),
+        (("mine", "x", "--calibrate", "agreement", "--kind", "svd"), "kind svd cannot be calibrated"),
+        (("mine", "x", "--calibrate", "agreement", "--r2", "0.9"), "give a ratio or bytes"),
+        (("mine", "x", "--calibration-texts", "15"), "calibration_texts must be at least 16, got 15"),
         (("compare", "x", "--kinds", "svd,hierarchal"), "did you mean 'hierarchical'"),
         (("run", "none.yaml"), "none.yaml: cannot read the recipe"),
         (("resume", "nosuch"), "no such run"),
@@ -106,3 +109,9 @@ def test_a_recipe_that_does_not_fit_exits_3(
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_task_to_calibrate_on_that_is_misspelt_exits_2():
+    done = dna_ray("mine", "x", "--calibrate", "agreemnt")
+    assert done.exit_code == 2
+    assert "'agreemnt' is not known; did you mean 'agreement'?" in done.stderr

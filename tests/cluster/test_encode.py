@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_runs import recipe_for
+from tiny_runs import recipe_for, write_reader
 
 from dna_ray.distributed.cluster import ray_cluster
 from dna_ray.verbs.mine import mine
@@ -23,12 +23,18 @@ def cluster() -> Iterator[None]:
         yield
 
 
-def test_the_bytes_do_not_depend_on_the_number_of_workers(network: Path, tmp_path: Path):
-    made = {
-        workers: mine(recipe_for(network, tmp_path / str(workers), workers=workers, how=QUIET, kind="coded", ratio=3.0))
-        for workers in (0, 1, 2)
-    }
-    assert made[0].id == made[1].id == made[2].id
+def test_the_bytes_do_not_depend_on_the_number_of_workers_calibrated_or_not(tmp_path: Path):
+    network = write_reader(tmp_path / "bert")
+    what = {"task": "none", "texts": str(network / "texts.txt")}
+    config = {"kind": "coded", "ratio": 3.0, "effort": 8, "calibration_texts": 16}
+
+    def made(workers: int, calibrate: str | None = None) -> str:
+        home = tmp_path / str(workers)
+        recipe = recipe_for(network, home, workers=workers, how=QUIET, what=what, calibrate=calibrate, **config)
+        return mine(recipe).id
+
+    assert made(0) == made(2)
+    assert made(0, "agreement") == made(1, "agreement") == made(2, "agreement")
 
 
 def test_a_block_whose_worker_dies_is_done_again(tmp_path: Path):

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from dna_ray.errors import BudgetError
 from dna_ray.mining import coded
-from dna_ray.mining.coding.analysis import plain_scales, with_transforms
+from dna_ray.mining.coding.analysis import Known, untransformed, with_transforms
 from dna_ray.mining.coding.blocks import blocks
 from dna_ray.mining.coding.classes import offset
 from dna_ray.mining.coding.codebook import guess, learn
 from dna_ray.mining.coding.counting import dequantise
-from dna_ray.mining.coding.passes import index, values_of
+from dna_ray.mining.coding.passes import Source, index, values_of
 from dna_ray.mining.coding.trellis import trellis
 from dna_ray.mining.config import MineConfig
 from dna_ray.mining.dna import read_dna, rebuild, write_dna
@@ -22,6 +22,7 @@ from dna_ray.mining.field import read_field
 from dna_ray.mining.kind import Payload
 from dna_ray.mining.measure import measure
 from dna_ray.networks import Network
+from dna_ray.tasks.sensitivity import Sensitivity
 
 QUICK = MineConfig(kind="coded", effort=8)
 
@@ -49,8 +50,29 @@ def _correlated(rows: int, cols: int) -> Tensor:
     return _randn(rows, 2) @ _randn(2, cols, seed=1) + 0.02 * _randn(rows, cols, seed=2)
 
 
-def _fitted(network: Network, budget: int | None, config: MineConfig = QUICK) -> Payload:
-    return coded.fit(read_field(network), budget, config)
+def _sensitivity(rows: int, cols: int, *, seed: int = 0) -> Sensitivity:
+    """Rows that count for more and for less, and inputs that depend on each other."""
+    inputs = (_randn(4 * cols, cols, seed=seed) @ _randn(cols, cols, seed=seed + 1)).double()
+    moments = inputs.T @ inputs
+    counts = _randn(rows, seed=seed + 2).double().exp()
+    return Sensitivity(counts.numpy(), (moments / moments.trace()).float().numpy())
+
+
+def _calibrated(network: Network) -> dict[str, Sensitivity]:
+    return {info.name: _sensitivity(*info.matrix_shape, seed=i) for i, info in enumerate(network.anatomy.matrices)}
+
+
+def _weighed(network: Network, payload: Payload, known: Known) -> float:
+    """What the errors of the matrices cost."""
+    found, cost = _decoded(payload, network), 0.0
+    for name, of in known.items():
+        errors = (found[name].double() - network.read(name).double()).numpy()
+        cost += float(of.rows @ np.einsum("ij,jk,ik->i", errors, of.moments, errors, optimize=True))
+    return cost
+
+
+def _fitted(network: Network, budget: int | None, config: MineConfig = QUICK, known: Known | None = None) -> Payload:
+    return coded.fit(read_field(network), budget, config, known=known)
 
 
 def _decoded(payload: Payload, network: Network) -> dict[str, Tensor]:
@@ -78,10 +100,10 @@ def test_a_pass_foretells_the_error_of_what_is_rebuilt(step: float):
     def read(name: str) -> np.ndarray:
         return field.matrix(name).numpy()
 
-    side = with_transforms(read, matrices, plain_scales(read, matrices), step)
+    side = with_transforms(read, matrices, untransformed(read, matrices, {}), {}, step)
     for block in blocks(matrices):
         values = values_of(block, read, matrices, side, side.rotations(matrices))
-        tally, indices = index(values, block, side, step, guess().costs(), 8)
+        tally, indices = index(Source(values), block, side, step, guess().costs(), 8)
         learned = learn(tally.histogram, tally.sums)
         of = side.class_map(block, offset(step))
         error = values / np.float32(step) - dequantise(indices.astype(np.int32), of, learned.points(), trellis(8))
@@ -263,3 +285,79 @@ def test_a_budget_that_is_too_small_names_one_that_is_not():
     payload = _fitted(network, smallest)
     assert payload.nbytes <= smallest
     assert not any(_decoded(payload, network)[info.name].any() for info in network.anatomy.matrices)
+
+
+def _mixed() -> Network:
+    """Two lengths of row; one matrix gets a transform of its own."""
+    return network_of({"a": _scaled(200, 96), "b": _correlated(500, 16), "c": _scaled(120, 96, seed=3)})
+
+
+@pytest.mark.parametrize("ratio", [8, 22])
+def test_a_calibrated_fit_meets_its_budget_too(ratio: int):
+    network = _mixed()
+    budget = network.anatomy.fp32_bytes // ratio
+    payload = _fitted(network, budget, known=_calibrated(network))
+    assert 0.995 * budget <= payload.nbytes <= budget
+    assert any(name.endswith("_gains") for name in payload.sections)
+
+
+def test_a_calibrated_fit_is_decoded_to_the_same_anatomy(tmp_path: Path):
+    network = menagerie()
+    write_dna(tmp_path / "x", network=network, kind="coded", payload=_fitted(network, 3500, known=_calibrated(network)))
+    for name, tensor in rebuild(read_dna(tmp_path / "x"), {"coded": coded.KIND}):
+        original = network.read(name)
+        assert (tensor.dtype, tensor.shape) == (original.dtype, original.shape)
+        assert original.is_floating_point() or torch.equal(tensor, original)
+
+
+def test_calibrated_errors_weigh_less_in_as_many_bytes_and_are_larger():
+    network = network_of({"a": _randn(100, 160), "b": _randn(160, 60, seed=1)})
+    known, budget = _calibrated(network), network.anatomy.fp32_bytes // 12
+    free, calibrated = _fitted(network, budget), _fitted(network, budget, known=known)
+    assert _weighed(network, calibrated, known) < 0.85 * _weighed(network, free, known)
+    assert _noise(network, calibrated) > _noise(network, free)
+
+
+def test_rows_that_count_for_more_are_rebuilt_with_smaller_errors():
+    network = network_of({"a": _randn(200, 64)})
+    of = Sensitivity(np.repeat([1.0, 100.0], 100), np.eye(64, dtype=np.float32) / 64)
+    found = _decoded(_fitted(network, 4000, known={"a": of}), network)["a"]
+    errors = (found - network.read("a")).square().mean(1)
+    assert errors[100:].mean() < errors[:100].mean() / 10
+
+
+def test_matrices_that_calibration_does_not_know_are_coded_as_finely_as_the_average():
+    field = read_field(
+        network_of({"a": _scaled(90, 40), "b": 50 * _scaled(70, 40, seed=4), "c": _scaled(60, 30, seed=7)})
+    )
+    known = {"a": _sensitivity(90, 40), "c": _sensitivity(60, 30, seed=1)}
+    found = untransformed(lambda name: field.matrix(name).numpy(), field.anatomy.matrices, known)
+    a, b, c = (each.scales.mean for each in found)
+    assert b == pytest.approx((90 * 40 * a + 60 * 30 * c) / (90 * 40 + 60 * 30), abs=2)
+    gains = found[1].gains
+    assert gains is not None
+    assert len(set(gains.rows.tolist())) == len(set(gains.cols.tolist())) == 1
+
+
+def test_a_calibration_that_knows_nothing_changes_no_byte():
+    network = stack(2)
+    assert _same(_fitted(network, 1400), _fitted(network, 1400, known={}))
+
+
+def test_calibrated_bytes_do_not_depend_on_the_number_of_threads_or_the_order_of_what_is_known(threads: None):
+    network, found = _mixed(), []
+    known = _calibrated(network)
+    for number, order in ((1, [*known]), (2, [*known][::-1])):
+        torch.set_num_threads(number)
+        found.append(_fitted(network, 14_000, known={name: known[name] for name in order}))
+    assert _same(*found)
+
+
+def test_a_calibrated_budget_that_is_too_small_names_the_one_of_data_free():
+    network = pico()
+    with pytest.raises(BudgetError) as free:
+        _fitted(network, 35)
+    with pytest.raises(BudgetError) as calibrated:
+        _fitted(network, 35, known=_calibrated(network))
+    assert calibrated.value.smallest == free.value.smallest
+    assert _fitted(network, free.value.smallest, known=_calibrated(network)).nbytes <= free.value.smallest

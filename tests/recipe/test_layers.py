@@ -125,6 +125,9 @@ def test_a_misspelt_variable_is_warned_about_and_a_foreign_one_is_not():
         (["what.seed=-1"], "seed must be"),
         (["what.patience=-1"], "patience must be"),
         (["what.limit=1"], "limit must be"),
+        (["what.calibrate=agreemnt"], "calibrate 'agreemnt' is not known; did you mean 'agreement'"),
+        (["what.calibrate=images"], "calibrate 'images' is not known; choose from agreement"),
+        (["what.calibration_texts=15"], "calibration_texts must be at least 16, got 15"),
         (["how.workers=-1"], "workers must be at least 0"),
         (["how.threads=0"], "threads must be at least 1"),
         (["how.checkpoint_every=0"], "checkpoint_every must be more than 0"),
@@ -136,6 +139,26 @@ def test_what_cannot_work_is_refused_with_its_place(sets: list[str], said: str):
         mined(sets=sets)
     assert "--set " + sets[0] in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ({"kind": "svd"}, "kind svd cannot be calibrated; use kind coded, or leave calibrate out"),
+        ({"r2": 0.9}, "calibrate spends errors where they matter least, .*; give a ratio or bytes"),
+        ({"snr": 12.0}, "calibrate spends errors where they matter least, .*; give a ratio or bytes"),
+    ],
+)
+def test_what_cannot_be_calibrated_is_refused(flags: dict[str, object], said: str):
+    with pytest.raises(RecipeError, match=said) as caught:
+        mined(flags={"calibrate": "agreement", **flags})
+    assert "\n" not in str(caught.value)
+
+
+def test_a_comparison_calibrates_coded_alone():
+    what = resolve("compare", flags={"network": "a", "kinds": "coded,svd", "calibrate": "agreement"}).what
+    assert isinstance(what, CompareWhat)
+    assert {kind: what.config_of(kind).calibrate for kind in what.kinds} == {"coded": "agreement", "svd": None}
 
 
 @pytest.mark.parametrize("kinds", ["svd,svd", "svd,nosuch", ""])

@@ -7,10 +7,20 @@ from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 from safetensors.torch import save_file
-from tiny_runs import TRAINED, Watcher, recipe_for, write_bert
+from tiny_runs import TRAINED, Watcher, recipe_for, write_bert, write_reader
 
-from dna_ray.errors import BudgetError, FieldError, InputError, LockedError, NetworkError, RecipeError, SpaceError
+from dna_ray.errors import (
+    BudgetError,
+    FieldError,
+    InputError,
+    LockedError,
+    NetworkError,
+    RecipeError,
+    SpaceError,
+    TaskError,
+)
 from dna_ray.networks import load
 from dna_ray.recipe import to_yaml
 from dna_ray.tracking import journal
@@ -48,6 +58,13 @@ def events(run: Path | str) -> list[str]:
     return [entry["event"] for entry in journal.read(Path(run))]
 
 
+def printed(result: MineResult) -> str:
+    console = Console(width=100, color_system=None)
+    with console.capture() as capture:
+        console.print(result)
+    return capture.get()
+
+
 def leftovers(folder: Path) -> list[str]:
     """Files under a temporary name: hidden ones that are neither lock nor MLflow's map."""
     return [path.name for path in folder.rglob(".*") if not path.name.endswith(".lock")]
@@ -83,6 +100,65 @@ def test_kinds_that_do_not_train_are_mined_alike(network: Path, tmp_path: Path, 
     assert (result.measures.metrics()["r2"] == 1.0) == (config["kind"] == "verbatim")
     assert events(result.run)[:2] == ["run", "network"]
     assert "steps" not in events(result.run)
+
+
+def test_the_coded_kind_tells_what_its_parts_save_in_the_terminal_in_json_and_on_the_page(
+    network: Path, tmp_path: Path
+):
+    watcher = Watcher()
+    recipe = recipe_for(network, tmp_path, how={"tracking": NOBODY}, kind="coded", ratio=3.0, effort=8)
+    result = mine(recipe, progress=watcher)
+    assert result.structure is not None
+    assert result.structure.total.weights == result.measures.achieved.weights
+    assert "structure" in watcher.stages
+    written = json.loads((Path(result.run) / "result.json").read_text())
+    assert set(written["structure"]["per_weight"]["all"]) == {"iid", "scales", "transform", "coder", "file", "net"}
+    assert MineResult.from_json(written) == result
+    assert "coder: trellis and range coder" in printed(result)
+    assert "## Structure found" in (Path(result.run) / "report.md").read_text()
+    assert (Path(result.run) / "figures" / "structure.png").is_file()
+
+
+def test_a_coded_dna_is_calibrated_before_it_is_encoded_and_as_large_as_asked_for(tmp_path: Path):
+    reader, watcher = write_reader(tmp_path / "bert"), Watcher()
+    recipe = recipe_for(
+        reader,
+        tmp_path / "runs",
+        how={"tracking": NOBODY},
+        what={"task": "none", "texts": str(reader / "texts.txt")},
+        ratio=3.0,
+        effort=8,
+        calibrate="agreement",
+        calibration_texts=16,
+    )
+    result = mine(recipe, progress=watcher)
+    assert watcher.stages.index("calibrate") < watcher.stages.index("encode")
+    assert 0.99 < 3 * result.measures.file_bytes / load(reader).anatomy.fp32_bytes <= 1
+    assert "coder, gains" in printed(result)
+
+
+def test_too_few_texts_to_calibrate_on_are_named(tmp_path: Path):
+    reader, few = write_reader(tmp_path / "bert"), tmp_path / "few.txt"
+    few.write_text("a text of some words\nanother one of these")
+    what = {"task": "none", "texts": str(few)}
+    recipe = recipe_for(reader, tmp_path / "runs", how={"tracking": NOBODY}, what=what, calibrate="agreement")
+    with pytest.raises(
+        TaskError, match=r"few\.txt: \d distinct texts .* in split 'calibration' .*; give a longer file"
+    ):
+        mine(recipe)
+    assert not leftovers(tmp_path)
+
+
+def test_other_kinds_have_no_such_parts(undisturbed: MineResult):
+    assert undisturbed.structure is None
+    assert "coder:" not in printed(undisturbed)
+    assert "Structure found" not in (Path(undisturbed.run) / "report.md").read_text()
+
+
+def test_a_result_of_an_earlier_version_has_no_structure(undisturbed: MineResult):
+    written = json.loads((Path(undisturbed.run) / "result.json").read_text())
+    del written["structure"]
+    assert MineResult.from_json(written) == undisturbed
 
 
 def test_a_result_goes_through_json(undisturbed: MineResult):

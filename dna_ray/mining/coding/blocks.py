@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from dna_ray.networks import TensorInfo
 
@@ -27,6 +28,12 @@ class Block:
     @property
     def rows(self) -> int:
         return sum(part.last - part.first for part in self.parts)
+
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """Where the rows of each part begin."""
+        lengths = [part.last - part.first for part in self.parts]
+        return tuple(accumulate(lengths[:-1], initial=0))
 
 
 def blocks(matrices: Sequence[TensorInfo]) -> tuple[Block, ...]:

@@ -55,11 +55,20 @@ def tally(values: NDArray[np.float32], indices: NDArray[np.int32], of: ClassMap,
 
 
 def dequantise(
-    indices: NDArray[np.int32], of: ClassMap, points: NDArray[np.float32], trellis: Trellis
+    indices: NDArray[np.int32],
+    of: ClassMap,
+    points: NDArray[np.float32],
+    trellis: Trellis,
+    states: NDArray[np.uint8] | None = None,
 ) -> NDArray[np.float32]:
-    """Values in steps: the points of the tables, and the grid beyond them."""
+    """Values in steps: the points of the tables, and the grid beyond them.
+
+    Args:
+        states: Where each row's path begins; None: in state 0.
+    """
     values = np.empty(indices.shape, np.float32)
-    _dequantise(indices, (of.rows, of.cols, of.matrix), points, shifts(), trellis.following, values)
+    states = np.zeros(len(indices), np.uint8) if states is None else states
+    _dequantise(indices, (of.rows, of.cols, of.matrix), points, shifts(), trellis.following, states, values)
     return values
 
 
@@ -88,11 +97,11 @@ def _count(
 
 
 @numba.njit(parallel=True, cache=True, error_model="numpy")
-def _dequantise(indices: Any, of: Any, points: Any, shifts: Any, following: Any, values: Any) -> None:
+def _dequantise(indices: Any, of: Any, points: Any, shifts: Any, following: Any, states: Any, values: Any) -> None:
     rows, cols, matrix = of
     highest, last = points.shape[0] - 1, points.shape[2] - 1
     for r in numba.prange(indices.shape[0]):
-        state = np.uint8(0)
+        state = states[r]
         for c in range(indices.shape[1]):
             own = min(max(rows[r] + cols[matrix[r], c], 0), highest)
             k, quantizer = abs(indices[r, c]), state & 1

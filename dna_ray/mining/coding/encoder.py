@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dna_ray.mining.coding import rate
-from dna_ray.mining.coding.blocks import blocks
+from dna_ray.mining.coding.analysis import Known
+from dna_ray.mining.coding.blocks import Block, blocks
 from dna_ray.mining.coding.codebook import Codebook
 from dna_ray.mining.coding.counting import Tally
-from dna_ray.mining.coding.passes import Read, Runner, count, index, values_of, write
+from dna_ray.mining.coding.gains import feedback_of
+from dna_ray.mining.coding.passes import Read, Runner, Values, count, index, source_of, values_of, write
 from dna_ray.mining.coding.rate import Found
 from dna_ray.mining.coding.side import Side
 from dna_ray.networks import TensorInfo
@@ -29,6 +31,7 @@ class Encoder:
     Args:
         read: Returns a matrix by name, in float32.
         side: Scales and transforms of all matrices.
+        known: How much errors in a matrix matter, by its name; others are not fed errors.
         states: Of the trellis.
         scope: The finest and the coarsest step.
         start: A step to begin with.
@@ -40,6 +43,7 @@ class Encoder:
         read: Read,
         matrices: Sequence[TensorInfo],
         side: Side,
+        known: Known,
         states: int,
         scope: tuple[float, float],
         start: float,
@@ -50,7 +54,11 @@ class Encoder:
         self._blocks = blocks(matrices)
         self._weights = sum(block.rows * block.cols for block in self._blocks)
         rotations = side.rotations(matrices)
-        self._held = [runner.hold(partial(values_of, block, read, matrices, side, rotations)) for block in self._blocks]
+        self._held = []
+        for block in self._blocks:
+            feedback = _feedback(block, matrices, side, rotations, known)
+            values = partial(values_of, block, read, matrices, side, rotations)
+            self._held.append(runner.hold(partial(source_of, values, block, feedback)))
         self._last: tuple[float, Codebook, list[Any]] | None = None
 
     def within_bytes(self, room: float) -> Found:
@@ -103,3 +111,16 @@ class Encoder:
             passed = self._runner.map(index, common)
             self._last = step, codebook, [indices for _, indices in passed]
         return reduce(Tally.__add__, (tally for tally, _ in passed))
+
+
+def _feedback(
+    block: Block, matrices: Sequence[TensorInfo], side: Side, rotations: Sequence[Values], known: Known
+) -> dict[int, Values]:
+    """What the rows of each matrix in a block are fed by."""
+    found: dict[int, Values] = {}
+    for part in block.parts:
+        sensitivity, basis = known.get(matrices[part.matrix].name), side.turned[part.matrix]
+        if sensitivity is not None:
+            axes = rotations[basis] if basis >= 0 else None
+            found[part.matrix] = feedback_of(sensitivity, axes, side.gains[part.matrix].cols)
+    return found

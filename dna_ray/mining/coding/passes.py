@@ -3,7 +3,8 @@
 The functions here are all that is done for each block, and they share nothing: any process may run any of them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,9 +15,10 @@ from dna_ray.mining.coding.blocks import Block
 from dna_ray.mining.coding.classes import ClassMap, offset
 from dna_ray.mining.coding.codebook import Codebook
 from dna_ray.mining.coding.counting import Tally, tally
+from dna_ray.mining.coding.feedback import Fed, quantise_fed
 from dna_ray.mining.coding.side import Side
 from dna_ray.mining.coding.stream import Models, Words, encode
-from dna_ray.mining.coding.trellis import trellis
+from dna_ray.mining.coding.trellis import Trellis, trellis
 from dna_ray.mining.coding.viterbi import Costs, quantise, use_threads
 from dna_ray.networks import TensorInfo
 
@@ -27,11 +29,24 @@ Read = Callable[[str], Values]
 Handle = Any  # of what a runner holds: a callable in this process, a reference on a cluster
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """What a block is made of.
+
+    Attributes:
+        values: (rows, cols), turned and scaled.
+        fed: What rows are fed errors by; empty: none are.
+    """
+
+    values: Values
+    fed: tuple[Fed, ...] = ()
+
+
 class Runner(Protocol):
     """Runs a function for each of several blocks, here or elsewhere."""
 
-    def hold(self, make: Callable[[], Values]) -> Handle:
-        """A handle on values that functions will take as an argument, several times."""
+    def hold(self, make: Callable[[], Source]) -> Handle:
+        """A handle on what functions will take as an argument, several times."""
 
     def map(self, function: Callable[..., tuple[Any, Any]], items: Sequence[tuple[Any, ...]]) -> list[tuple[Any, Any]]:
         """The two results of `function(*item)` for each item, in order. The second may be a handle."""
@@ -40,7 +55,7 @@ class Runner(Protocol):
 class Here:
     """One after the other in this process. Values are made again for every pass, so that only one block is held."""
 
-    def hold(self, make: Callable[[], Values]) -> Handle:
+    def hold(self, make: Callable[[], Source]) -> Handle:
         return make
 
     def map(self, function: Callable[..., tuple[Any, Any]], items: Sequence[tuple[Any, ...]]) -> list[tuple[Any, Any]]:
@@ -50,13 +65,29 @@ class Here:
 def values_of(
     block: Block, read: Read, matrices: Sequence[TensorInfo], side: Side, rotations: Sequence[Values]
 ) -> Values:
-    """(rows, cols): the values of a block after the transforms."""
+    """(rows, cols): the values of a block after transforms and gains."""
     parts = []
     for part in block.parts:
         rows = read(matrices[part.matrix].name)[part.first : part.last]
         basis = side.turned[part.matrix]
-        parts.append(rows @ rotations[basis] if basis >= 0 else rows)
+        turned = rows @ rotations[basis] if basis >= 0 else rows
+        parts.append(side.gains[part.matrix].apply(turned, part.first) if side.gains else turned)
     return np.ascontiguousarray(np.concatenate(parts), np.float32)
+
+
+def source_of(values: Callable[[], Values], block: Block, feedback: Mapping[int, Values]) -> Source:
+    """The block that `values` makes.
+
+    Args:
+        feedback: By the place of a matrix, what its rows are fed by.
+    """
+    ranges = zip(block.parts, block.starts, strict=True)
+    fed = [
+        Fed(start, start + part.last - part.first, feedback[part.matrix])
+        for part, start in ranges
+        if part.matrix in feedback
+    ]
+    return Source(values(), tuple(fed))
 
 
 def count(
@@ -65,10 +96,12 @@ def count(
     """A pass over each `every`-th row of each part of a block."""
     use_threads(torch.get_num_threads())
     kept = _sampled(block, every)
-    whole = side.class_map(block, offset(step))
+    whole, made = side.class_map(block, offset(step)), _made(source)
     of = ClassMap(whole.rows[kept], whole.cols, whole.matrix[kept])
-    values = _values(source)[kept] / np.float32(step)
-    return tally(values, quantise(values, of, costs, trellis(states), PRICE), of, trellis(states)), None
+    ends = [np.searchsorted(kept, (each.first, each.last)).tolist() for each in made.fed]
+    fed = [Fed(first, last, each.matrix) for (first, last), each in zip(ends, made.fed, strict=True)]
+    targets, indices = _quantised(Source(made.values[kept], tuple(fed)), of, side, step, costs, trellis(states))
+    return tally(targets, indices, of, trellis(states)), None
 
 
 def index(
@@ -77,9 +110,8 @@ def index(
     """A pass over a whole block, and its indices in the smallest integer dtype that holds them."""
     use_threads(torch.get_num_threads())
     of = side.class_map(block, offset(step))
-    values = _values(source) / np.float32(step)
-    indices = quantise(values, of, costs, trellis(states), PRICE)
-    return tally(values, indices, of, trellis(states)), _narrow(indices)
+    targets, indices = _quantised(_made(source), of, side, step, costs, trellis(states))
+    return tally(targets, indices, of, trellis(states)), _narrow(indices)
 
 
 def write(
@@ -90,14 +122,24 @@ def write(
     return encode(indices.astype(np.int32), of, Models(codebook), trellis(states)), None
 
 
-def _values(source: Handle) -> Values:
-    return source() if callable(source) else source
+def _made(source: Handle) -> Source:
+    made: Source = source() if callable(source) else source
+    return made
+
+
+def _quantised(
+    source: Source, of: ClassMap, side: Side, step: float, costs: Costs, trellis: Trellis
+) -> tuple[Values, NDArray[np.int32]]:
+    """Targets, in steps, and their indices: of what has gains as with feedback, which may be in the values already."""
+    values = source.values / np.float32(step)
+    if not side.gains:
+        return values, quantise(values, of, costs, trellis, PRICE)
+    return quantise_fed(values, of, costs, trellis, PRICE, source.fed)
 
 
 def _sampled(block: Block, every: int) -> NDArray[np.intp]:
-    ends = np.cumsum([part.last - part.first for part in block.parts])
-    starts = ends - [part.last - part.first for part in block.parts]
-    return np.concatenate([np.arange(start, end, every) for start, end in zip(starts, ends, strict=True)])
+    parts = zip(block.parts, block.starts, strict=True)
+    return np.concatenate([np.arange(start, start + part.last - part.first, every) for part, start in parts])
 
 
 def _narrow(indices: NDArray[np.int32]) -> NDArray[Any]:

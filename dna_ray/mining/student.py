@@ -1,0 +1,169 @@
+"""The network that heals: its matrices are latents, of which it sees what a decoder would."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dna_ray.mining import coded
+from dna_ray.mining.coding.codebook import Codebook
+from dna_ray.mining.coding.gains import feedback_of
+from dna_ray.mining.coding.latent import Codes
+from dna_ray.mining.coding.mean import read_means
+from dna_ray.mining.coding.side import read_side
+from dna_ray.mining.coding.viterbi import use_threads
+from dna_ray.mining.dna import read_dna
+from dna_ray.mining.field import Field, as_matrix, from_matrix
+from dna_ray.mining.fit import Team
+from dna_ray.mining.kind import Payload
+from dna_ray.networks import Anatomy, Network, build, stored_name
+from dna_ray.tasks.sensitivity import Sensitivity
+
+_MOMENTS = (0.9, 0.98)  # of Adam
+_TABLES = ("word_embedding", "position_embedding", "type_embedding")
+_LEARNED = ("norm", "bias")  # kinds of vectors that learn beside the matrices
+
+
+def codes_of(payload: Payload, anatomy: Anatomy) -> Codes:
+    """How the matrices of a coded DNA became codes."""
+    side = read_side(payload, anatomy.matrices)
+    rotations = side.rotations(anatomy.matrices)
+    means = read_means(payload, anatomy.matrices)
+    return Codes(side, means, rotations, payload.params["step"], Codebook.read(payload), payload.params["states"])
+
+
+Known = Mapping[str, Sensitivity]
+
+
+def start_latents(field: Field, payload: Payload, known: Known) -> dict[str, Tensor]:
+    """Name of a matrix -> its latent at the start, with what errors to the left add: of all that calibration knows."""
+    codes, found = codes_of(payload, field.anatomy), {}
+    for number, info in enumerate(field.anatomy.matrices):
+        if (sensitivity := known.get(info.name)) is None or not codes.side.gains:
+            continue
+        basis = codes.side.turned[number]
+        axes = codes.rotations[basis] if basis >= 0 else None
+        feedback = feedback_of(sensitivity, axes, codes.side.gains[number].cols)
+        latent = codes.latent(number, field.matrix(info.name).float().numpy())
+        found[info.name] = torch.from_numpy(codes.targets(number, latent, feedback))
+    return found
+
+
+def latents_of(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The latents of a checkpoint, by the name of their matrix."""
+    return {name.removeprefix("latent."): each for name, each in tensors.items() if name.startswith("latent.")}
+
+
+class Student:
+    """A module whose matrices are seen through their codes.
+
+    Attributes:
+        module: The network; `look` gives it the weights that a decoder would see.
+        latents: Name of a matrix -> what is learned instead of it, on the CPU.
+        vectors: Name -> norm or bias.
+    """
+
+    def __init__(self, original: Network, start: Path, tensors: dict[str, Tensor], *, device: torch.device) -> None:
+        payload = read_dna(start).payload
+        self._anatomy = original.anatomy
+        self._place = {info.name: number for number, info in enumerate(original.anatomy.matrices)}
+        self._codes = codes_of(payload, original.anatomy)
+        self.module = build(original, device=device).float().requires_grad_(False)
+        self.latents = {name: latent for name, latent in latents_of(tensors).items() if self._learns(name)}
+        self.vectors: dict[str, nn.Parameter] = {}
+        self._parameters = self._named()
+        self._load(payload, tensors)
+        groups: list[dict[str, Any]] = [{"params": list(each.values())} for each in (self.latents, self.vectors)]
+        self._adam = torch.optim.Adam(groups, lr=0.0, betas=_MOMENTS, fused=True)
+        self._resume(tensors)
+
+    def look(self, team: Team) -> None:
+        """Rounds the latents, a part of the rows on each worker, and lets the module see the outcome."""
+        use_threads(torch.get_num_threads())
+        seen = {name: torch.zeros_like(latent) for name, latent in self.latents.items()}
+        for name, latent in self.latents.items():
+            first, last = (len(latent) * rank // team.size for rank in (team.rank, team.rank + 1))
+            rounded = self._codes.rounded(self._place[name], latent[first:last].numpy(), first)
+            seen[name][first:last] = torch.from_numpy(rounded)
+        team.add(list(seen.values()))
+        for name, values in seen.items():
+            weights = torch.from_numpy(self._codes.weights(self._place[name], values.numpy()))
+            with torch.no_grad():
+                self._parameters[name].copy_(from_matrix(weights, self._anatomy.by_name[name]))
+
+    def pull(self, team: Team, loss: Tensor, cosine: Tensor, stop: bool) -> tuple[float, float, bool]:
+        """Sums gradients, loss and cosine over the team, and turns gradients of weights into those of latents."""
+        figures = torch.stack([loss.float().cpu(), cosine.float().cpu(), torch.tensor(float(stop))])
+        learned = [self._parameters[name] for name in (*self.latents, *self.vectors)]
+        gradients = [torch.zeros_like(each) if each.grad is None else each.grad for each in learned]
+        team.add([figures, *gradients])
+        for (name, latent), gradient in zip(self.latents.items(), gradients, strict=False):
+            matrix = as_matrix(gradient.cpu(), self._anatomy.by_name[name]).contiguous().numpy()
+            latent.grad = torch.from_numpy(self._codes.gradient(self._place[name], matrix))
+        for name, gradient in zip(self.vectors, gradients[len(self.latents) :], strict=True):
+            self.vectors[name].grad = gradient
+        for name in self.latents:
+            self._parameters[name].grad = None
+        return figures[0].item(), figures[1].item(), bool(figures[2].item())
+
+    def step(self, lr: float, vector_lr: float) -> None:
+        """Follows the gradients."""
+        for group, rate in zip(self._adam.param_groups, (lr, vector_lr), strict=True):
+            group["lr"] = rate
+        self._adam.step()
+        for vector in self.vectors.values():
+            vector.grad = None
+
+    def state(self) -> dict[str, Tensor]:
+        """What a checkpoint holds."""
+        found = {f"latent.{name}": latent for name, latent in self.latents.items()}
+        found |= {f"vector.{name}": vector.detach() for name, vector in self.vectors.items()}
+        for i, moments in self._adam.state_dict()["state"].items():
+            found |= {f"optimizer.{i}.{key}": value for key, value in moments.items()}
+        return found
+
+    def healed(self, start: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Latents as weights, not rounded, and vectors; as they are stored.
+
+        Args:
+            start: The first checkpoint: latents that do not learn are those of it.
+        """
+        found: dict[str, Tensor] = {name: vector.detach().cpu() for name, vector in self.vectors.items()}
+        for name, latent in (latents_of(start) | self.latents).items():
+            matrix = torch.from_numpy(self._codes.weights(self._place[name], latent.numpy()))
+            found[name] = from_matrix(matrix, self._anatomy.by_name[name])
+        return found
+
+    def _learns(self, name: str) -> bool:
+        return self._anatomy.by_name[name].kind not in _TABLES
+
+    def _named(self) -> dict[str, nn.Parameter]:
+        """The parameters by the names of their tensors in the file."""
+        stored = frozenset(self._anatomy.by_name)
+        named = ((stored_name(name, stored), parameter) for name, parameter in self.module.named_parameters())
+        return {name: parameter for name, parameter in named if name is not None}
+
+    def _load(self, payload: Payload, tensors: dict[str, Tensor]) -> None:
+        """Gives the module the weights of the DNA, and what the checkpoint has learned of vectors."""
+        for name, tensor in coded.decode(payload, self._anatomy):
+            if name not in self._parameters:
+                continue
+            parameter, info = self._parameters[name], self._anatomy.by_name[name]
+            with torch.no_grad():
+                parameter.copy_(tensors.get(f"vector.{name}", tensor))
+            if name in self.latents:
+                parameter.requires_grad_()
+            elif info.kind in _LEARNED:
+                parameter.requires_grad_()
+                self.vectors[name] = parameter
+
+    def _resume(self, tensors: dict[str, Tensor]) -> None:
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            if name.startswith("optimizer."):
+                i, key = name.removeprefix("optimizer.").split(".", 1)
+                moments.setdefault(int(i), {})[key] = tensor
+        if moments:
+            self._adam.load_state_dict({**self._adam.state_dict(), "state": moments})

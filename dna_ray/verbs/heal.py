@@ -1,0 +1,185 @@
+"""Heals a coded network, here or on Ray, and tells the journal."""
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from dna_ray.mining import checkpoints, coded, healing
+from dna_ray.mining.budget import fit_to_file
+from dna_ray.mining.coding.passes import Runner
+from dna_ray.mining.config import MineConfig
+from dna_ray.mining.dna import read_dna, write_dna
+from dna_ray.mining.field import Field, write_weights
+from dna_ray.mining.healing import Healed, HealingPlan, HealJob
+from dna_ray.mining.kind import Kind, Payload
+from dna_ray.mining.student import Known, start_latents
+from dna_ray.networks import Network, save
+from dna_ray.recipe import MineHow
+from dna_ray.tasks import TaskSettings
+from dna_ray.tasks.features import Tokens, tokenize
+from dna_ray.tasks.texts import select_texts
+from dna_ray.tracking.journal import now
+from dna_ray.verbs.progress import Progress, Stage
+from dna_ray.verbs.train import HEALING, Tell, device_of
+
+_EVERY_TEXT = 10**9
+_FLUSH_SECONDS = 1.0  # between two batches of points in the journal
+
+Start = Callable[[], tuple[Payload, Known]]
+
+
+def heal(
+    network: Network,
+    field: Field,
+    config: MineConfig,
+    how: MineHow,
+    settings: TaskSettings,
+    folder: Path,
+    *,
+    start: Start,
+    runner: Runner,
+    progress: Progress,
+    tell: Tell,
+) -> tuple[Payload, list[dict[str, float]]]:
+    """The healed payload at the same budget, and the points of the curve that this process saw.
+
+    Goes on from the newest checkpoint in `folder`, on storage that all workers see.
+
+    Args:
+        start: Makes the payload that is healed, and says how much errors in it matter; not called again on resuming.
+        runner: Where blocks are encoded.
+
+    Raises:
+        KeyboardInterrupt: Someone asked to stop; the state is saved.
+        TaskError: There are too few texts.
+        QualityError, ResourceError: As they say.
+    """
+    job = _laid_out(network, field, config, how, settings, folder.resolve() / HEALING, start)
+    curve = _Curve(tell)
+    if healing.result(job) is None:
+        _run(job, how, curve, progress)
+    if (healed := healing.result(job)) is None:
+        raise KeyboardInterrupt
+    moved = replace(field, read=lambda name: healed[name] if name in healed else field.read(name))
+    before = read_dna(job.start).payload
+
+    def fit(weights: Field, budget: int | None, own: MineConfig) -> Payload:
+        payload = coded.refit(weights, budget or 0, own, before, runner)
+        return replace(payload, params={**before.params, **payload.params, "healed": _note(config, job.tokens)})
+
+    with progress.stage("encode"):
+        return fit_to_file(network, moved, config, Kind(fit, coded.decode)), curve.points
+
+
+def healing_texts(network: Network, settings: TaskSettings) -> Tokens:
+    """All texts of the healing split, as the network reads them.
+
+    Raises:
+        TaskError: There are too few, or the network does not read text.
+    """
+    every = replace(settings, split="healing", limit=_EVERY_TEXT)
+    return tokenize(network, select_texts(every), max_length=settings.max_length)
+
+
+def _laid_out(
+    network: Network,
+    field: Field,
+    config: MineConfig,
+    how: MineHow,
+    settings: TaskSettings,
+    folder: Path,
+    start: Start,
+) -> HealJob:
+    """Writes what workers read: the original, the DNA that is healed, and checkpoint 0. What is there is left."""
+    folder.mkdir(parents=True, exist_ok=True)
+    job = HealJob(
+        network=folder / "original",
+        start=folder / "start.safetensors",
+        checkpoints=folder / "checkpoints",
+        tokens=healing_texts(network, settings),
+        plan=HealingPlan(steps=config.steps, seed=config.seed),
+        checkpoint_every=how.checkpoint_every,
+    )
+    if not job.network.exists():
+        save(write_weights(field), job.network, anatomy=network.anatomy, config=network.config, files=network.files)
+    if 0 not in checkpoints.saved_steps(job.checkpoints):
+        payload, known = start()
+        job.start.unlink(missing_ok=True)
+        write_dna(job.start, network=network, kind="coded", payload=payload)
+        healing.lay_out(job, start_latents(field, payload, known))
+    return job
+
+
+def _run(job: HealJob, how: MineHow, curve: "_Curve", progress: Progress) -> None:
+    done = checkpoints.saved_steps(job.checkpoints)[-1]
+    events = _on_ray(job, how, progress) if how.workers else _here(job, how, progress)
+    with progress.stage("heal", total=job.plan.steps, done=done) as stage:
+        try:
+            _follow(events, curve, stage, done)
+        finally:
+            curve.flush()
+
+
+def _here(job: HealJob, how: MineHow, progress: Progress) -> Iterator[Any]:
+    return healing.heal(job, device=device_of(how.device), stopping=lambda: progress.stopping)
+
+
+def _on_ray(job: HealJob, how: MineHow, progress: Progress) -> Iterator[Any]:
+    from dna_ray.distributed.mine import train_on_ray
+
+    with progress.stage("start workers"):
+        events = train_on_ray(
+            healing.heal,
+            job,
+            workers=how.workers,
+            threads=how.threads,
+            use_gpu=how.device.startswith("cuda"),
+            elastic=how.elastic,
+            stopping=lambda: progress.stopping,
+        )
+        first = list(itertools.islice(events, 1))
+    return itertools.chain(first, events)
+
+
+def _follow(events: Iterator[Any], curve: "_Curve", stage: Stage, done: int) -> None:
+    for event in events:
+        if not isinstance(event, Healed):
+            curve.resumed(event.step, event.workers)
+            continue
+        curve.add(event)
+        stage.advance(max(0, event.number - done), loss=event.loss, cosine=event.cosine)
+        done = max(done, event.number)
+
+
+class _Curve:
+    """Points of healing, in batches for the journal."""
+
+    def __init__(self, tell: Tell) -> None:
+        self.points: list[dict[str, float]] = []
+        self._tell = tell
+        self._waiting: list[dict[str, float]] = []
+        self._flushed = time.monotonic()
+
+    def add(self, step: Healed) -> None:
+        point = {"step": step.number, "time": now(), "loss": step.loss, "cosine": step.cosine, "lr": step.lr}
+        self._waiting.append(point)
+        if time.monotonic() - self._flushed >= _FLUSH_SECONDS or step.last or step.stopped:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._waiting:
+            self._tell({"event": "steps", "points": self._waiting})
+        self.points += self._waiting
+        self._waiting, self._flushed = [], time.monotonic()
+
+    def resumed(self, step: int, workers: int) -> None:
+        if step:
+            self._tell({"event": "resumed", "step": step, "workers": workers})
+
+
+def _note(config: MineConfig, tokens: Tokens) -> dict[str, Any]:
+    """What the file says of its healing."""
+    return {"task": config.heal, "steps": config.steps, "texts": len(tokens), "sha256": tokens.fingerprint}
