@@ -19,6 +19,7 @@ from torch import Tensor
 
 from dna_ray.errors import BudgetError
 from dna_ray.mining.coding.analysis import (
+    feedback_from,
     first_step,
     steps,
     untransformed,
@@ -26,7 +27,7 @@ from dna_ray.mining.coding.analysis import (
     without_transforms,
 )
 from dna_ray.mining.coding.decoder import STREAMS, decode_matrices
-from dna_ray.mining.coding.encoder import Encoder
+from dna_ray.mining.coding.encoder import Encoder, Feedback
 from dna_ray.mining.coding.mean import Means, read_means
 from dna_ray.mining.coding.mean_training import fit_means
 from dna_ray.mining.coding.passes import Here, Read, Runner
@@ -93,7 +94,8 @@ def fit(
         side = with_transforms(read, matrices, plain, known, start)
         means, side = fit_means(read, matrices, without_transforms(plain), side, start, seed=config.seed)
         left = means.residual(read, matrices)
-        encoder = Encoder(left, matrices, side, known, config.effort, scope, start, runner)
+        feedback = feedback_from(matrices, side, known)
+        encoder = Encoder(left, matrices, side, feedback, config.effort, scope, start, runner)
         return encoder, Frame(side, means, vectors)
 
     if budget is None and config.target_r2 is not None:
@@ -116,8 +118,13 @@ def fit(
     )
 
 
-def refit(field: Field, budget: int, config: MineConfig, like: Payload, runner: Runner | None = None) -> Payload:
+def refit(
+    field: Field, budget: int, config: MineConfig, like: Payload, feedback: Feedback, runner: Runner | None = None
+) -> Payload:
     """`fit` of weights that have moved a little: transforms, gains and scales are those of `like`, the step is near.
+
+    Args:
+        feedback: What the rows of the matrix at a place are fed by.
 
     Raises:
         BudgetError: They cannot be coded like that in so many bytes.
@@ -126,7 +133,7 @@ def refit(field: Field, budget: int, config: MineConfig, like: Payload, runner: 
     frame = Frame(read_side(like, matrices), read_means(like, matrices), encode_vectors(field))
     step, left = float(like.params["step"]), frame.means.residual(partial(_read, field), matrices)
     scope = step / _FURTHEST, step * _FURTHEST
-    encoder = Encoder(left, matrices, frame.side, {}, config.effort, scope, step, runner or Here())
+    encoder = Encoder(left, matrices, frame.side, feedback, config.effort, scope, step, runner or Here())
     payload = _fitted(encoder, frame, budget, config)
     if payload.nbytes > budget:
         raise BudgetError(f"coded takes {payload.nbytes:,} bytes here, the budget is {budget:,}; raise it")
@@ -153,7 +160,7 @@ def _smallest(read: Read, matrices: Sequence[TensorInfo], vectors: Sections, con
     """Every weight zero, no gain and no transform: the same whatever the budget."""
     plain = untransformed(read, matrices, {})
     side, coarsest = without_transforms(plain), steps(plain)[1]
-    encoder = Encoder(read, matrices, side, {}, config.effort, (coarsest, coarsest), coarsest, Here())
+    encoder = Encoder(read, matrices, side, lambda _: None, config.effort, (coarsest, coarsest), coarsest, Here())
     return _fitted(encoder, Frame(side, Means(), vectors), 1, config)
 
 

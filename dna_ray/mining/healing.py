@@ -23,7 +23,7 @@ from dna_ray.errors import QualityError
 from dna_ray.mining import checkpoints
 from dna_ray.mining.fit import ALONE, Team, seed_of
 from dna_ray.mining.sine import fast_dtype
-from dna_ray.mining.student import Student
+from dna_ray.mining.student import Student, named
 from dna_ray.networks import build, load
 from dna_ray.tasks.features import Tokens, batches, read
 
@@ -123,7 +123,7 @@ def heal(
     checkpoints.check_plan(job.checkpoints, newest, progress, plan=job.plan_id)
     if progress.get("finished"):
         return
-    student = Student(original, job.start, tensors, device=device)
+    student = Student(original, job.start, tensors, feedback(job), device=device)
     saved, plan = clock(), job.plan
     for number in range(newest + 1, plan.steps + 1):
         student.look(team)
@@ -145,11 +145,20 @@ def heal(
             return
 
 
-def lay_out(job: HealJob, latents: dict[str, Tensor]) -> None:
-    """Writes checkpoint 0, unless it is there."""
+def lay_out(job: HealJob, state: dict[str, Tensor]) -> None:
+    """Writes checkpoint 0, unless it is there.
+
+    Args:
+        state: Latents to start from, and what matrices are fed by.
+    """
     if 0 not in checkpoints.saved_steps(job.checkpoints):
         progress: dict[str, Any] = {"plan": job.plan_id, "step": 0}
-        checkpoints.write(job.checkpoints, 0, {f"latent.{name}": each for name, each in latents.items()}, progress)
+        checkpoints.write(job.checkpoints, 0, state, progress)
+
+
+def feedback(job: HealJob) -> dict[str, Tensor]:
+    """Name of a matrix -> what its rows are fed by when they are rounded."""
+    return named(checkpoints.read(job.checkpoints, 0)[0], "feedback")
 
 
 def result(job: HealJob) -> dict[str, Tensor] | None:
@@ -158,8 +167,7 @@ def result(job: HealJob) -> dict[str, Tensor] | None:
     tensors, progress = checkpoints.read(job.checkpoints, newest)
     if not progress.get("finished"):
         return None
-    start, _ = checkpoints.read(job.checkpoints, 0)
-    return Student(load(job.network), job.start, tensors, device=torch.device("cpu")).healed(start)
+    return Student(load(job.network), job.start, tensors, {}, device=torch.device("cpu")).healed()
 
 
 def _texts(job: HealJob, step: int, team: Team) -> Tokens:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from dna_ray.mining import coded
+from dna_ray.mining.coding.analysis import feedback_from
 from dna_ray.mining.coding.codebook import Codebook
-from dna_ray.mining.coding.gains import feedback_of
 from dna_ray.mining.coding.latent import Codes
 from dna_ray.mining.coding.mean import read_means
 from dna_ray.mining.coding.side import read_side
@@ -37,23 +37,23 @@ def codes_of(payload: Payload, anatomy: Anatomy) -> Codes:
 Known = Mapping[str, Sensitivity]
 
 
-def start_latents(field: Field, payload: Payload, known: Known) -> dict[str, Tensor]:
-    """Name of a matrix -> its latent at the start, with what errors to the left add: of all that calibration knows."""
-    codes, found = codes_of(payload, field.anatomy), {}
-    for number, info in enumerate(field.anatomy.matrices):
-        if (sensitivity := known.get(info.name)) is None or not codes.side.gains:
+def start_state(field: Field, payload: Payload, known: Known) -> dict[str, Tensor]:
+    """What healing begins with: latents of the matrices that learn, and what each matrix is fed by."""
+    matrices, codes, found = field.anatomy.matrices, codes_of(payload, field.anatomy), {}
+    feedback = feedback_from(matrices, codes.side, known)
+    for number, info in enumerate(matrices):
+        if (matrix := feedback(number)) is None:
             continue
-        basis = codes.side.turned[number]
-        axes = codes.rotations[basis] if basis >= 0 else None
-        feedback = feedback_of(sensitivity, axes, codes.side.gains[number].cols)
-        latent = codes.latent(number, field.matrix(info.name).float().numpy())
-        found[info.name] = torch.from_numpy(codes.targets(number, latent, feedback))
+        found[f"feedback.{info.name}"] = torch.from_numpy(matrix)
+        if info.kind not in _TABLES:
+            latent = codes.latent(number, field.matrix(info.name).float().numpy())
+            found[f"latent.{info.name}"] = torch.from_numpy(latent)
     return found
 
 
-def latents_of(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The latents of a checkpoint, by the name of their matrix."""
-    return {name.removeprefix("latent."): each for name, each in tensors.items() if name.startswith("latent.")}
+def named(tensors: dict[str, Tensor], what: str) -> dict[str, Tensor]:
+    """Of a checkpoint's tensors, those of one sort, by the name of their matrix."""
+    return {name.removeprefix(f"{what}."): each for name, each in tensors.items() if name.startswith(f"{what}.")}
 
 
 class Student:
@@ -62,16 +62,25 @@ class Student:
     Attributes:
         module: The network; `look` gives it the weights that a decoder would see.
         latents: Name of a matrix -> what is learned instead of it, on the CPU.
+        feedback: Name of a matrix -> what its rows are fed by when they are rounded.
         vectors: Name -> norm or bias.
     """
 
-    def __init__(self, original: Network, start: Path, tensors: dict[str, Tensor], *, device: torch.device) -> None:
+    def __init__(
+        self,
+        original: Network,
+        start: Path,
+        tensors: dict[str, Tensor],
+        feedback: dict[str, Tensor],
+        *,
+        device: torch.device,
+    ) -> None:
         payload = read_dna(start).payload
         self._anatomy = original.anatomy
         self._place = {info.name: number for number, info in enumerate(original.anatomy.matrices)}
         self._codes = codes_of(payload, original.anatomy)
         self.module = build(original, device=device).float().requires_grad_(False)
-        self.latents = {name: latent for name, latent in latents_of(tensors).items() if self._learns(name)}
+        self.latents, self.feedback = named(tensors, "latent"), feedback
         self.vectors: dict[str, nn.Parameter] = {}
         self._parameters = self._named()
         self._load(payload, tensors)
@@ -85,7 +94,8 @@ class Student:
         seen = {name: torch.zeros_like(latent) for name, latent in self.latents.items()}
         for name, latent in self.latents.items():
             first, last = (len(latent) * rank // team.size for rank in (team.rank, team.rank + 1))
-            rounded = self._codes.rounded(self._place[name], latent[first:last].numpy(), first)
+            fed = self.feedback[name].numpy()
+            rounded = self._codes.rounded(self._place[name], latent[first:last].numpy(), fed, first)
             seen[name][first:last] = torch.from_numpy(rounded)
         team.add(list(seen.values()))
         for name, values in seen.items():
@@ -124,26 +134,21 @@ class Student:
             found |= {f"optimizer.{i}.{key}": value for key, value in moments.items()}
         return found
 
-    def healed(self, start: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Latents as weights, not rounded, and vectors; as they are stored.
-
-        Args:
-            start: The first checkpoint: latents that do not learn are those of it.
-        """
+    def healed(self) -> dict[str, Tensor]:
+        """Latents as weights, not rounded, and vectors; as they are stored."""
         found: dict[str, Tensor] = {name: vector.detach().cpu() for name, vector in self.vectors.items()}
-        for name, latent in (latents_of(start) | self.latents).items():
+        for name, latent in self.latents.items():
             matrix = torch.from_numpy(self._codes.weights(self._place[name], latent.numpy()))
             found[name] = from_matrix(matrix, self._anatomy.by_name[name])
         return found
 
-    def _learns(self, name: str) -> bool:
-        return self._anatomy.by_name[name].kind not in _TABLES
-
     def _named(self) -> dict[str, nn.Parameter]:
         """The parameters by the names of their tensors in the file."""
-        stored = frozenset(self._anatomy.by_name)
-        named = ((stored_name(name, stored), parameter) for name, parameter in self.module.named_parameters())
-        return {name: parameter for name, parameter in named if name is not None}
+        stored, found = self._anatomy.by_name, {}
+        for own, parameter in self.module.named_parameters():
+            if (name := stored_name(own, stored.keys())) is not None:
+                found[stored[name].tied_to or name] = parameter
+        return found
 
     def _load(self, payload: Payload, tensors: dict[str, Tensor]) -> None:
         """Gives the module the weights of the DNA, and what the checkpoint has learned of vectors."""

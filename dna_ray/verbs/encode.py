@@ -8,6 +8,7 @@ from typing import Any
 
 from dna_ray.mining import coded
 from dna_ray.mining.budget import fit_to_file
+from dna_ray.mining.coding.curves import one_thread
 from dna_ray.mining.coding.passes import Here, Runner
 from dna_ray.mining.config import MineConfig
 from dna_ray.mining.field import Field
@@ -112,4 +113,5 @@ def _fit(
 
 
 def _part(*parts: object) -> tuple[dict[str, sensitivity.Sums], None]:
-    return sensitivity.sums_of(*parts), None  # type: ignore[arg-type]
+    with one_thread():  # whose sums are the same bits wherever they are made
+        return sensitivity.sums_of(*parts), None  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from dna_ray.mining.dna import read_dna, write_dna
 from dna_ray.mining.field import Field, write_weights
 from dna_ray.mining.healing import Healed, HealingPlan, HealJob
 from dna_ray.mining.kind import Kind, Payload
-from dna_ray.mining.student import Known, start_latents
+from dna_ray.mining.student import Known, start_state
 from dna_ray.networks import Network, save
 from dna_ray.recipe import MineHow
 from dna_ray.tasks import TaskSettings
@@ -64,10 +64,14 @@ def heal(
     if (healed := healing.result(job)) is None:
         raise KeyboardInterrupt
     moved = replace(field, read=lambda name: healed[name] if name in healed else field.read(name))
-    before = read_dna(job.start).payload
+    before, fed = read_dna(job.start).payload, healing.feedback(job)
+
+    def feedback(number: int) -> Any:
+        matrix = fed.get(field.anatomy.matrices[number].name)
+        return None if matrix is None else matrix.numpy()
 
     def fit(weights: Field, budget: int | None, own: MineConfig) -> Payload:
-        payload = coded.refit(weights, budget or 0, own, before, runner)
+        payload = coded.refit(weights, budget or 0, own, before, feedback, runner)
         return replace(payload, params={**before.params, **payload.params, "healed": _note(config, job.tokens)})
 
     with progress.stage("encode"):
@@ -109,7 +113,7 @@ def _laid_out(
         payload, known = start()
         job.start.unlink(missing_ok=True)
         write_dna(job.start, network=network, kind="coded", payload=payload)
-        healing.lay_out(job, start_latents(field, payload, known))
+        healing.lay_out(job, start_state(field, payload, known))
     return job
 
 

@@ -14,7 +14,7 @@ from dna_ray.mining.field import Field, read_field
 from dna_ray.mining.fit import ALONE, Team
 from dna_ray.mining.healing import HealingPlan, HealJob
 from dna_ray.mining.kind import Payload
-from dna_ray.mining.student import Student, start_latents
+from dna_ray.mining.student import Student, start_state
 from dna_ray.networks import Network, load
 from dna_ray.tasks import TaskSettings
 from dna_ray.tasks.features import Tokens
@@ -70,14 +70,14 @@ class Ward:
             tokens=self.tokens,
             plan=HealingPlan(steps=steps, texts=8),
         )
-        healing.lay_out(job, start_latents(self.field, self.payload, self.known))
+        healing.lay_out(job, start_state(self.field, self.payload, self.known))
         return job
 
     def student(self, name: str) -> Student:
         """The student of a new job at its start."""
         job = self.job(name)
         tensors, _ = checkpoints.read(job.checkpoints, 0)
-        return Student(self.network, job.start, tensors, device=torch.device("cpu"))
+        return Student(self.network, job.start, tensors, healing.feedback(job), device=torch.device("cpu"))
 
     def worker(self, rank: int, *, of: int) -> Team:
         return Worker(rank, of)

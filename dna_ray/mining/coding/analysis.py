@@ -1,6 +1,6 @@
 """Gains, scales, and which transforms pay: what is decided before any weight is coded."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from dna_ray.mining.coding.classes import PER_OCTAVE, scale_field
 from dna_ray.mining.coding.gains import PER_OCTAVE as GAINS_PER_OCTAVE
-from dna_ray.mining.coding.gains import Gains, even_gains, gains_of
+from dna_ray.mining.coding.gains import Gains, even_gains, feedback_of, gains_of
 from dna_ray.mining.coding.integers import encode_integers
 from dna_ray.mining.coding.passes import Read
 from dna_ray.mining.coding.rotation import principal_axes, quantise_rotation, rotation
@@ -151,3 +151,18 @@ def _common_axes(read: Read, matrices: Sequence[TensorInfo]) -> NDArray[np.int32
         rows = read(info.name)
         gram += (rows.T @ rows).astype(np.float64)
     return quantise_rotation(principal_axes(gram)[1], FINENESS)
+
+
+def feedback_from(
+    matrices: Sequence[TensorInfo], side: Side, known: Known
+) -> Callable[[int], NDArray[np.float32] | None]:
+    """What the rows of the matrix at a place are fed by, computed when asked for; None where nothing is known of it."""
+    rotations = side.rotations(matrices) if known else []
+
+    def feedback(number: int) -> NDArray[np.float32] | None:
+        sensitivity, basis = known.get(matrices[number].name), side.turned[number]
+        if sensitivity is None or not side.gains:
+            return None
+        return feedback_of(sensitivity, rotations[basis] if basis >= 0 else None, side.gains[number].cols)
+
+    return feedback

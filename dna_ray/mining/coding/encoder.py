@@ -9,11 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dna_ray.mining.coding import rate
-from dna_ray.mining.coding.analysis import Known
-from dna_ray.mining.coding.blocks import Block, blocks
+from dna_ray.mining.coding.blocks import blocks
 from dna_ray.mining.coding.codebook import Codebook
 from dna_ray.mining.coding.counting import Tally
-from dna_ray.mining.coding.gains import feedback_of
 from dna_ray.mining.coding.passes import Read, Runner, Values, count, index, source_of, values_of, write
 from dna_ray.mining.coding.rate import Found
 from dna_ray.mining.coding.side import Side
@@ -25,13 +23,16 @@ _ERROR_SLOPE = 1.6  # of log2 squared error against log2 step, roughly
 _STREAM_BYTES = 8  # that the estimate adds for each stream: the coder's last words
 
 
+Feedback = Callable[[int], Values | None]
+
+
 class Encoder:
     """Searches for the step, remembering the indices of the last pass over everything.
 
     Args:
         read: Returns a matrix by name, in float32.
         side: Scales and transforms of all matrices.
-        known: How much errors in a matrix matter, by its name; others are not fed errors.
+        feedback: What the rows of the matrix at a place are fed by; None: they are not.
         states: Of the trellis.
         scope: The finest and the coarsest step.
         start: A step to begin with.
@@ -43,7 +44,7 @@ class Encoder:
         read: Read,
         matrices: Sequence[TensorInfo],
         side: Side,
-        known: Known,
+        feedback: Feedback,
         states: int,
         scope: tuple[float, float],
         start: float,
@@ -56,9 +57,9 @@ class Encoder:
         rotations = side.rotations(matrices)
         self._held = []
         for block in self._blocks:
-            feedback = _feedback(block, matrices, side, rotations, known)
             values = partial(values_of, block, read, matrices, side, rotations)
-            self._held.append(runner.hold(partial(source_of, values, block, feedback)))
+            fed = {part.matrix: matrix for part in block.parts if (matrix := feedback(part.matrix)) is not None}
+            self._held.append(runner.hold(partial(source_of, values, block, fed)))
         self._last: tuple[float, Codebook, list[Any]] | None = None
 
     def within_bytes(self, room: float) -> Found:
@@ -111,16 +112,3 @@ class Encoder:
             passed = self._runner.map(index, common)
             self._last = step, codebook, [indices for _, indices in passed]
         return reduce(Tally.__add__, (tally for tally, _ in passed))
-
-
-def _feedback(
-    block: Block, matrices: Sequence[TensorInfo], side: Side, rotations: Sequence[Values], known: Known
-) -> dict[int, Values]:
-    """What the rows of each matrix in a block are fed by."""
-    found: dict[int, Values] = {}
-    for part in block.parts:
-        sensitivity, basis = known.get(matrices[part.matrix].name), side.turned[part.matrix]
-        if sensitivity is not None:
-            axes = rotations[basis] if basis >= 0 else None
-            found[part.matrix] = feedback_of(sensitivity, axes, side.gains[part.matrix].cols)
-    return found

@@ -37,10 +37,8 @@ def quantise_fed(
 
     Args:
         values: (rows, cols), in units of the step.
-        fed: What rows are fed by; the others are quantised as they are.
+        fed: What rows are fed by; the targets of others are their values.
     """
-    if not fed:
-        return values, quantise(values, of, costs, trellis, price, span=_TOGETHER)
     targets, errors = values.copy(), np.empty_like(values)
     indices, points = np.empty(values.shape, np.int32), costs.points
     states = np.zeros(len(values), np.uint8)

@@ -22,7 +22,7 @@ from dna_ray.mining.coding.mean import Means
 from dna_ray.mining.coding.passes import PRICE
 from dna_ray.mining.coding.side import Side
 from dna_ray.mining.coding.trellis import trellis
-from dna_ray.mining.coding.viterbi import Costs
+from dna_ray.mining.coding.viterbi import Costs, quantise
 
 Values = NDArray[np.float32]
 
@@ -79,17 +79,19 @@ class Codes:
         scaled = self.side.gains[number].undo(turned) if self.side.gains else turned
         return np.ascontiguousarray(scaled * np.float32(self.step), np.float32)
 
-    def rounded(self, number: int, latent: Values, first: int = 0) -> Values:
-        """What a decoder sees of the rows from `first` on: each row has a path of its own."""
-        of = self.side.class_map(_rows(number, latent, first), offset(self.step))
-        _, indices = quantise_fed(latent, of, self._costs, trellis(self.states), PRICE, ())
-        return dequantise(indices, of, self._points, trellis(self.states))
+    def rounded(self, number: int, latent: Values, feedback: Values | None, first: int = 0) -> Values:
+        """What a decoder sees of the rows from `first` on: each row has a path of its own.
 
-    def targets(self, number: int, latent: Values, feedback: Values) -> Values:
-        """The latents of which rounding gives what error feedback gives of `latent`."""
-        of = self.side.class_map(_rows(number, latent, 0), offset(self.step))
-        fed = [Fed(0, len(latent), feedback)]
-        return quantise_fed(latent, of, self._costs, trellis(self.states), PRICE, fed)[0]
+        Args:
+            feedback: What rows are fed by; None: they are not.
+        """
+        of = self.side.class_map(_rows(number, latent, first), offset(self.step))
+        if feedback is None:
+            indices = quantise(latent, of, self._costs, trellis(self.states), PRICE)
+        else:
+            fed = [Fed(0, len(latent), feedback)]
+            _, indices = quantise_fed(latent, of, self._costs, trellis(self.states), PRICE, fed)
+        return dequantise(indices, of, self._points, trellis(self.states))
 
 
 def _rows(number: int, latent: Values, first: int) -> Block:

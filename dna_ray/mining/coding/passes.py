@@ -100,7 +100,7 @@ def count(
     of = ClassMap(whole.rows[kept], whole.cols, whole.matrix[kept])
     ends = [np.searchsorted(kept, (each.first, each.last)).tolist() for each in made.fed]
     fed = [Fed(first, last, each.matrix) for (first, last), each in zip(ends, made.fed, strict=True)]
-    targets, indices = _quantised(Source(made.values[kept], tuple(fed)), of, side, step, costs, trellis(states))
+    targets, indices = _quantised(Source(made.values[kept], tuple(fed)), of, step, costs, trellis(states))
     return tally(targets, indices, of, trellis(states)), None
 
 
@@ -110,7 +110,7 @@ def index(
     """A pass over a whole block, and its indices in the smallest integer dtype that holds them."""
     use_threads(torch.get_num_threads())
     of = side.class_map(block, offset(step))
-    targets, indices = _quantised(_made(source), of, side, step, costs, trellis(states))
+    targets, indices = _quantised(_made(source), of, step, costs, trellis(states))
     return tally(targets, indices, of, trellis(states)), _narrow(indices)
 
 
@@ -128,11 +128,11 @@ def _made(source: Handle) -> Source:
 
 
 def _quantised(
-    source: Source, of: ClassMap, side: Side, step: float, costs: Costs, trellis: Trellis
+    source: Source, of: ClassMap, step: float, costs: Costs, trellis: Trellis
 ) -> tuple[Values, NDArray[np.int32]]:
-    """Targets, in steps, and their indices: of what has gains as with feedback, which may be in the values already."""
+    """Targets, in steps, and their indices."""
     values = source.values / np.float32(step)
-    if not side.gains:
+    if not source.fed:
         return values, quantise(values, of, costs, trellis, PRICE)
     return quantise_fed(values, of, costs, trellis, PRICE, source.fed)
 

@@ -41,7 +41,6 @@ def quantise(
     trellis: Trellis,
     price: float,
     states: NDArray[np.uint8] | None = None,
-    span: int | None = None,
 ) -> NDArray[np.int32]:
     """Indices of `values`, the best path for each row on its own.
 
@@ -50,7 +49,6 @@ def quantise(
         of: Class of each value.
         price: Lambda, in squared steps a bit.
         states: Where each row's path begins; holds where it ends afterwards. None: all in state 0.
-        span: Columns after which a path is settled, and the next goes on where it ends; None: at the end of the row.
 
     Returns:
         (rows, cols) int32.
@@ -68,7 +66,6 @@ def quantise(
             np.float32(price),
             states,
             indices,
-            span or values.shape[1],
         )
     return indices
 
@@ -132,7 +129,7 @@ def _meet(path: Any, cost: Any, before: Any, branch: Any, onward: Any, chosen: A
 
 @numba.njit(parallel=True, cache=True, error_model="numpy")
 def _quantise(
-    values: Any, of: Any, tables: Any, before: Any, branch: Any, price: Any, states: Any, indices: Any, span: Any
+    values: Any, of: Any, tables: Any, before: Any, branch: Any, price: Any, states: Any, indices: Any
 ) -> None:
     (rows, cols, matrix), (paid, points, shifts) = of, tables
     flat_paid, flat_points = paid.reshape(-1), points.reshape(-1)
@@ -143,38 +140,33 @@ def _quantise(
         lanes = min(_LANES, n_rows - first)
         path = np.full((n_states, _LANES), _FAR, np.float32)
         onward = np.empty((n_states, _LANES), np.float32)
-        chosen = np.empty((min(span, n_cols), n_states), np.uint32)
-        best = np.empty((min(span, n_cols), 4, _LANES), np.int32)
+        chosen = np.empty((n_cols, n_states), np.uint32)
+        best = np.empty((n_cols, 4, _LANES), np.int32)
         cost = np.empty((4, _LANES), np.float32)
         u, base = np.zeros(_LANES, np.float32), np.zeros(_LANES, np.uint32)
-        for start in range(0, n_cols, span):
-            path[:] = _FAR
-            for lane in range(lanes):
-                path[states[first + lane], lane] = 0
-            end = min(start + span, n_cols)
-            for c in range(start, end):
-                beyond = False
-                for lane in range(lanes):
-                    r = first + lane
-                    own = min(max(rows[r] + cols[matrix[r], c], 0), highest)
-                    u[lane] = min(abs(values[r, c]), _LARGEST)
-                    base[lane] = own * 2 * width
-                    beyond |= shifts[own] > 0 or u[lane] >= 2 * (width - 2)
-                _branches(u, base, flat_paid, flat_points, cost, best, c - start, width - 1)
-                if beyond:
-                    for lane in range(lanes):
-                        own = base[lane] // (2 * width)
-                        if shifts[own] > 0 or u[lane] >= 2 * (width - 2):
-                            _large(u[lane], own, paid, shifts[own], price, cost, best, c - start, lane)
-                _meet(path, cost, before, branch, onward, chosen, c - start)
-                path, onward = onward, path
-                if (c - start) % _SETTLE == 0:
-                    _settle(path)
+        for lane in range(lanes):
+            path[states[first + lane], lane] = 0
+        for c in range(n_cols):
+            beyond = False
             for lane in range(lanes):
                 r = first + lane
-                states[r] = _trace(
-                    lane, path, chosen, best, branch, before, values[r, start:end], indices[r, start:end]
-                )
+                own = min(max(rows[r] + cols[matrix[r], c], 0), highest)
+                u[lane] = min(abs(values[r, c]), _LARGEST)
+                base[lane] = own * 2 * width
+                beyond |= shifts[own] > 0 or u[lane] >= 2 * (width - 2)
+            _branches(u, base, flat_paid, flat_points, cost, best, c, width - 1)
+            if beyond:
+                for lane in range(lanes):
+                    own = base[lane] // (2 * width)
+                    if shifts[own] > 0 or u[lane] >= 2 * (width - 2):
+                        _large(u[lane], own, paid, shifts[own], price, cost, best, c, lane)
+            _meet(path, cost, before, branch, onward, chosen, c)
+            path, onward = onward, path
+            if c % _SETTLE == 0:
+                _settle(path)
+        for lane in range(lanes):
+            s = _trace(first + lane, lane, path, chosen, best, branch, before, values, indices)
+            states[first + lane] = s
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -188,17 +180,19 @@ def _settle(path: Any) -> None:
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _trace(lane: Any, path: Any, chosen: Any, best: Any, branch: Any, before: Any, values: Any, indices: Any) -> Any:
-    """Writes the indices along the cheapest path of a lane back from its end, and returns the state there."""
+def _trace(
+    r: Any, lane: Any, path: Any, chosen: Any, best: Any, branch: Any, before: Any, values: Any, indices: Any
+) -> Any:
+    """Writes the indices along the cheapest path back from its end, and returns the state there."""
     end = 0
     for s in range(path.shape[0]):
         if path[s, lane] < path[end, lane]:
             end = s
     state = end
-    for c in range(values.shape[0] - 1, -1, -1):
+    for c in range(values.shape[1] - 1, -1, -1):
         way = (chosen[c, state] >> np.uint32(lane)) & np.uint32(1)
         k = best[c, branch[state, way], lane]
-        indices[c] = k if values[c] >= 0 else -k
+        indices[r, c] = k if values[r, c] >= 0 else -k
         state = before[state, way]
     return end
 

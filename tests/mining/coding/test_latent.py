@@ -76,19 +76,18 @@ def test_the_gradient_of_latents_is_the_adjoint_of_weights(codes: Codes, place: 
 @pytest.mark.parametrize(("place", "name"), [(TALL, "tall"), (WIDE, "wide")])
 def test_rounded_rows_do_not_depend_on_which_go_together(codes: Codes, place: int, name: str):
     latent = codes.latent(place, _matrix(name))
-    whole = codes.rounded(place, latent)
-    apart = [codes.rounded(place, latent[first : first + 17], first) for first in range(0, len(latent), 17)]
+    whole = codes.rounded(place, latent, None)
+    apart = [codes.rounded(place, latent[first : first + 17], None, first) for first in range(0, len(latent), 17)]
     assert np.array_equal(np.concatenate(apart), whole)
     assert np.square(whole - latent).mean() < 1
 
 
-def test_rounding_the_targets_leaves_errors_that_weigh_less():
+def test_feedback_leaves_errors_that_weigh_less():
     codes, of, matrix = _codes(KNOWN), KNOWN["wide"], _matrix("wide")
-    latent = codes.latent(WIDE, matrix)
-    targets = codes.targets(WIDE, latent, feedback_of(of, None, codes.side.gains[WIDE].cols))
+    latent, feedback = codes.latent(WIDE, matrix), feedback_of(of, None, codes.side.gains[WIDE].cols)
 
     def weighed(seen: Values) -> float:
         errors = (codes.weights(WIDE, seen) - matrix).astype(np.float64)
         return float(of.rows @ np.einsum("ij,jk,ik->i", errors, of.moments, errors, optimize=True))
 
-    assert weighed(codes.rounded(WIDE, targets)) < 0.8 * weighed(codes.rounded(WIDE, latent))
+    assert weighed(codes.rounded(WIDE, latent, feedback)) < 0.8 * weighed(codes.rounded(WIDE, latent, None))
