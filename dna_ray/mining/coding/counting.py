@@ -98,16 +98,25 @@ def _count(
 
 @numba.njit(parallel=True, cache=True, error_model="numpy")
 def _dequantise(indices: Any, of: Any, points: Any, shifts: Any, following: Any, states: Any, values: Any) -> None:
+    for r in numba.prange(indices.shape[0]):
+        rebuild(indices[r], r, 0, of, points, shifts, following, states[r], values[r])
+
+
+@numba.njit(cache=True, error_model="numpy")
+def rebuild(
+    indices: Any, r: Any, start: Any, of: Any, points: Any, shifts: Any, following: Any, state: Any, values: Any
+) -> None:
+    """Values of some columns of row `r`, from column `start` on, in steps.
+
+    Args:
+        state: Where the path through the trellis begins.
+    """
     rows, cols, matrix = of
     highest, last = points.shape[0] - 1, points.shape[2] - 1
-    for r in numba.prange(indices.shape[0]):
-        state = states[r]
-        for c in range(indices.shape[1]):
-            own = min(max(rows[r] + cols[matrix[r], c], 0), highest)
-            k, quantizer = abs(indices[r, c]), state & 1
-            if shifts[own] or k >= last:
-                point = np.float32(2 * k - (quantizer if k else 0))
-            else:
-                point = points[own, quantizer, k]
-            values[r, c] = point if indices[r, c] >= 0 else -point
-            state = following[state, k & 1]
+    for c in range(indices.shape[0]):
+        own = min(max(rows[r] + cols[matrix[r], start + c], 0), highest)
+        k, quantizer = abs(indices[c]), state & 1
+        on_grid = shifts[own] or k >= last
+        point = np.float32(2 * k - (quantizer if k else 0)) if on_grid else points[own, quantizer, k]
+        values[c] = point if indices[c] >= 0 else -point
+        state = following[state, k & 1]

@@ -6,17 +6,18 @@ trellis goes on from group to group in the state where the last one ended, so a 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from dna_ray.mining.coding.classes import ClassMap
-from dna_ray.mining.coding.counting import dequantise
+from dna_ray.mining.coding.counting import rebuild
 from dna_ray.mining.coding.trellis import Trellis
-from dna_ray.mining.coding.viterbi import Costs, quantise
+from dna_ray.mining.coding.viterbi import LANES, Costs, follow, quantise, room
 
 _TOGETHER = 16  # columns of a group: with fewer, the trellis looks too little ahead; with more, feedback comes late
-_LAZY = 128  # columns after which errors go to all that follow, and not just to the next of these
 
 Values = NDArray[np.float32]
 
@@ -37,25 +38,45 @@ def quantise_fed(
 
     Args:
         values: (rows, cols), in units of the step.
-        fed: What rows are fed by; the targets of others are their values.
+        fed: What rows are fed by; the others are quantised as they are.
     """
-    targets, errors = values.copy(), np.empty_like(values)
-    indices, points = np.empty(values.shape, np.int32), costs.points
-    states = np.zeros(len(values), np.uint8)
-    cols = values.shape[1]
-    for start in range(0, cols, _TOGETHER):
-        end = min(cols, start + _TOGETHER)
-        columns, began = of.columns(start, end), states.copy()
-        group = np.ascontiguousarray(targets[:, start:end])
-        indices[:, start:end] = quantise(group, columns, costs, trellis, price, states)
-        rebuilt = dequantise(np.ascontiguousarray(indices[:, start:end]), columns, points, trellis, began)
-        errors[:, start:end] = values[:, start:end] - rebuilt
-        near = min(cols, start - start % _LAZY + _LAZY)
-        for each in fed:
-            rows = slice(each.first, each.last)
-            if end < near:
-                targets[rows, end:near] += errors[rows, start:end] @ each.matrix[start:end, end:near]
-            elif near < cols:
-                since = start - start % _LAZY
-                targets[rows, near:] += errors[rows, since:near] @ each.matrix[since:near, near:]
+    targets, indices = values.copy(), np.empty(values.shape, np.int32)
+    alone = np.ones(len(values), bool)
+    for each in fed:
+        rows = slice(each.first, each.last)
+        alone[rows] = False
+        own = (of.rows[rows], of.cols, of.matrix[rows])
+        states, ways = np.zeros(each.last - each.first, np.uint8), (trellis.before, trellis.branch, trellis.following)
+        _quantise_fed(values[rows], own, costs.tables(price), ways, each.matrix, states, targets[rows], indices[rows])
+    if alone.any():
+        left = ClassMap(of.rows[alone], of.cols, of.matrix[alone])
+        indices[alone] = quantise(values[alone], left, costs, trellis, price)
     return targets, indices
+
+
+@numba.njit(parallel=True, cache=True, error_model="numpy")
+def _quantise_fed(
+    values: Any, of: Any, tables: Any, ways: Any, matrix: Any, states: Any, targets: Any, indices: Any
+) -> None:
+    before, branch, following = ways
+    n_rows, n_cols = values.shape
+    for group in numba.prange((n_rows + LANES - 1) // LANES):
+        first = group * LANES
+        lanes = min(LANES, n_rows - first)
+        rooms = room(_TOGETHER, len(before))
+        seen = np.empty(_TOGETHER, np.float32)
+        for start in range(0, n_cols, _TOGETHER):
+            end = min(start + _TOGETHER, n_cols)
+            began = states[first : first + lanes].copy()
+            follow(targets, first, lanes, start, end, of, tables, (before, branch), states, indices, rooms)
+            for lane in range(lanes):
+                r = first + lane
+                rebuild(indices[r, start:end], r, start, of, tables[1], tables[2], following, began[lane], seen)
+                for k in range(end - start):
+                    _add(values[r, start + k] - seen[k], matrix[start + k, end:], targets[r, end:])
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _add(error: Any, fed: Any, targets: Any) -> None:
+    for i in range(len(targets)):  # of two arrays that do not overlap, and so in vectors
+        targets[i] += error * fed[i]

@@ -52,6 +52,11 @@ class Trellis:
     before: NDArray[np.uint8]
     branch: NDArray[np.uint8]
 
+    @property
+    def ways(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Into each state."""
+        return self.before, self.branch
+
 
 @functools.cache
 def trellis(states: int) -> Trellis:

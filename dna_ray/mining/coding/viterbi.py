@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dna_ray.mining.coding.classes import ClassMap
 from dna_ray.mining.coding.trellis import Trellis
 
-_LANES = 32  # rows side by side: float32 values of two vector registers of 512 bits
+LANES = 32  # rows side by side: float32 values of two vector registers of 512 bits
 _SETTLE = 64  # positions between two normalisations of the path costs, which float32 adds up
 _FAR = np.float32(1e30)
 _LARGEST = np.float32(1 << 30)  # magnitude: an index is half of it
@@ -32,6 +32,10 @@ class Costs:
     bits: NDArray[np.float32]
     points: NDArray[np.float32]
     shifts: NDArray[np.int32]
+
+    def tables(self, price: float) -> tuple[Any, ...]:
+        """What the search looks up, for lambda."""
+        return np.float32(price) * self.bits, self.points, self.shifts, np.float32(price)
 
 
 def quantise(
@@ -56,17 +60,7 @@ def quantise(
     indices = np.empty(values.shape, np.int32)
     states = np.zeros(len(values), np.uint8) if states is None else states
     if values.size:
-        tables = (np.float32(price) * costs.bits, costs.points, costs.shifts)
-        _quantise(
-            values,
-            (of.rows, of.cols, of.matrix),
-            tables,
-            trellis.before,
-            trellis.branch,
-            np.float32(price),
-            states,
-            indices,
-        )
+        _quantise(values, (of.rows, of.cols, of.matrix), costs.tables(price), trellis.ways, states, indices)
     return indices
 
 
@@ -78,7 +72,7 @@ def _branches(u: Any, base: Any, paid: Any, points: Any, cost: Any, best: Any, c
     branch on what a value is: which of the four wins cannot be predicted, and so the lanes are vectorised.
     """
     for quantizer in range(2):
-        for lane in range(_LANES):
+        for lane in range(LANES):
             v = u[lane]
             at = base[lane] + np.uint32(quantizer * (last + 1))
             low = np.uint32((v + np.float32(quantizer)) * np.float32(0.5))
@@ -119,7 +113,7 @@ def _meet(path: Any, cost: Any, before: Any, branch: Any, onward: Any, chosen: A
     for s in range(before.shape[0]):
         p0, p1, b0, b1 = before[s, 0], before[s, 1], branch[s, 0], branch[s, 1]
         second = np.uint32(0)
-        for lane in range(_LANES):
+        for lane in range(LANES):
             a = path[p0, lane] + cost[b0, lane]
             b = path[p1, lane] + cost[b1, lane]
             second |= np.uint32(b < a) << np.uint32(lane)
@@ -127,51 +121,78 @@ def _meet(path: Any, cost: Any, before: Any, branch: Any, onward: Any, chosen: A
         chosen[c, s] = second
 
 
-@numba.njit(parallel=True, cache=True, error_model="numpy")
-def _quantise(
-    values: Any, of: Any, tables: Any, before: Any, branch: Any, price: Any, states: Any, indices: Any
+@numba.njit(cache=True, error_model="numpy")
+def room(n_cols: Any, n_states: Any) -> Any:
+    """Arrays for the paths of a group of rows over so many columns; nothing in them lasts from one use to the next."""
+    path, onward = (
+        np.full((n_states, LANES), _FAR, np.float32),
+        np.empty((n_states, LANES), np.float32),
+    )
+    chosen, best = np.empty((n_cols, n_states), np.uint32), np.empty((n_cols, 4, LANES), np.int32)
+    cost = np.empty((4, LANES), np.float32)
+    return path, onward, chosen, best, cost, np.zeros(LANES, np.float32), np.zeros(LANES, np.uint32)
+
+
+@numba.njit(cache=True, error_model="numpy")
+def follow(
+    values: Any,
+    first: Any,
+    lanes: Any,
+    start: Any,
+    end: Any,
+    of: Any,
+    tables: Any,
+    code: Any,
+    states: Any,
+    indices: Any,
+    rooms: Any,
 ) -> None:
-    (rows, cols, matrix), (paid, points, shifts) = of, tables
+    """Settles the paths of `lanes` rows over the columns from `start` to `end`: writes indices, moves states on.
+
+    The rows are those from `first` on.
+    """
+    (rows, cols, matrix), (paid, points, shifts, price), (before, branch) = of, tables, code
+    path, onward, chosen, best, cost, u, base = rooms
     flat_paid, flat_points = paid.reshape(-1), points.reshape(-1)
-    n_rows, n_cols = values.shape
-    n_states, highest, width = before.shape[0], paid.shape[0] - 1, paid.shape[2]
-    for group in numba.prange((n_rows + _LANES - 1) // _LANES):
-        first = group * _LANES
-        lanes = min(_LANES, n_rows - first)
-        path = np.full((n_states, _LANES), _FAR, np.float32)
-        onward = np.empty((n_states, _LANES), np.float32)
-        chosen = np.empty((n_cols, n_states), np.uint32)
-        best = np.empty((n_cols, 4, _LANES), np.int32)
-        cost = np.empty((4, _LANES), np.float32)
-        u, base = np.zeros(_LANES, np.float32), np.zeros(_LANES, np.uint32)
+    highest, width = paid.shape[0] - 1, paid.shape[2]
+    path[:] = _FAR
+    for lane in range(lanes):
+        path[states[first + lane], lane] = 0
+    for c in range(start, end):
+        beyond = False
         for lane in range(lanes):
-            path[states[first + lane], lane] = 0
-        for c in range(n_cols):
-            beyond = False
+            r = first + lane
+            own = min(max(rows[r] + cols[matrix[r], c], 0), highest)
+            u[lane] = min(abs(values[r, c]), _LARGEST)
+            base[lane] = own * 2 * width
+            beyond |= shifts[own] > 0 or u[lane] >= 2 * (width - 2)
+        _branches(u, base, flat_paid, flat_points, cost, best, c - start, width - 1)
+        if beyond:
             for lane in range(lanes):
-                r = first + lane
-                own = min(max(rows[r] + cols[matrix[r], c], 0), highest)
-                u[lane] = min(abs(values[r, c]), _LARGEST)
-                base[lane] = own * 2 * width
-                beyond |= shifts[own] > 0 or u[lane] >= 2 * (width - 2)
-            _branches(u, base, flat_paid, flat_points, cost, best, c, width - 1)
-            if beyond:
-                for lane in range(lanes):
-                    own = base[lane] // (2 * width)
-                    if shifts[own] > 0 or u[lane] >= 2 * (width - 2):
-                        _large(u[lane], own, paid, shifts[own], price, cost, best, c, lane)
-            _meet(path, cost, before, branch, onward, chosen, c)
-            path, onward = onward, path
-            if c % _SETTLE == 0:
-                _settle(path)
-        for lane in range(lanes):
-            s = _trace(first + lane, lane, path, chosen, best, branch, before, values, indices)
-            states[first + lane] = s
+                own = base[lane] // (2 * width)
+                if shifts[own] > 0 or u[lane] >= 2 * (width - 2):
+                    _large(u[lane], own, paid, shifts[own], price, cost, best, c - start, lane)
+        _meet(path, cost, before, branch, onward, chosen, c - start)
+        path, onward = onward, path
+        if (c - start) % _SETTLE == 0:
+            _settle(path)
+    for lane in range(lanes):
+        r = first + lane
+        states[r] = _trace(lane, path, chosen, best, branch, before, values[r, start:end], indices[r, start:end])
+
+
+@numba.njit(parallel=True, cache=True, error_model="numpy")
+def _quantise(values: Any, of: Any, tables: Any, code: Any, states: Any, indices: Any) -> None:
+    n_rows, n_cols = values.shape
+    for group in numba.prange((n_rows + LANES - 1) // LANES):
+        first = group * LANES
+        rooms = room(n_cols, code[0].shape[0])
+        follow(values, first, min(LANES, n_rows - first), 0, n_cols, of, tables, code, states, indices, rooms)
 
 
 @numba.njit(cache=True, error_model="numpy")
 def _settle(path: Any) -> None:
-    for lane in range(_LANES):
+    for lane in range(LANES):
         least = path[0, lane]
         for s in range(path.shape[0]):
             least = min(least, path[s, lane])
@@ -180,19 +201,17 @@ def _settle(path: Any) -> None:
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _trace(
-    r: Any, lane: Any, path: Any, chosen: Any, best: Any, branch: Any, before: Any, values: Any, indices: Any
-) -> Any:
-    """Writes the indices along the cheapest path back from its end, and returns the state there."""
+def _trace(lane: Any, path: Any, chosen: Any, best: Any, branch: Any, before: Any, values: Any, indices: Any) -> Any:
+    """Writes the indices along the cheapest path of a lane back from its end, and returns the state there."""
     end = 0
     for s in range(path.shape[0]):
         if path[s, lane] < path[end, lane]:
             end = s
     state = end
-    for c in range(values.shape[1] - 1, -1, -1):
+    for c in range(values.shape[0] - 1, -1, -1):
         way = (chosen[c, state] >> np.uint32(lane)) & np.uint32(1)
         k = best[c, branch[state, way], lane]
-        indices[r, c] = k if values[r, c] >= 0 else -k
+        indices[c] = k if values[c] >= 0 else -k
         state = before[state, way]
     return end
 
