@@ -1,6 +1,5 @@
 """The network that heals: its matrices are latents, of which it sees what a decoder would."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from dna_ray.mining import coded
-from dna_ray.mining.coding.analysis import feedback_from
+from dna_ray.mining.coding.analysis import Known, feedback_from
 from dna_ray.mining.coding.codebook import Codebook
 from dna_ray.mining.coding.latent import Codes
 from dna_ray.mining.coding.mean import read_means
@@ -19,7 +18,6 @@ from dna_ray.mining.field import Field, as_matrix, from_matrix
 from dna_ray.mining.fit import Team
 from dna_ray.mining.kind import Payload
 from dna_ray.networks import Anatomy, Network, build, stored_name
-from dna_ray.tasks.sensitivity import Sensitivity
 
 _MOMENTS = (0.9, 0.98)  # of Adam
 _TABLES = ("word_embedding", "position_embedding", "type_embedding")
@@ -32,9 +30,6 @@ def codes_of(payload: Payload, anatomy: Anatomy) -> Codes:
     rotations = side.rotations(anatomy.matrices)
     means = read_means(payload, anatomy.matrices)
     return Codes(side, means, rotations, payload.params["step"], Codebook.read(payload), payload.params["states"])
-
-
-Known = Mapping[str, Sensitivity]
 
 
 def start_state(field: Field, payload: Payload, known: Known) -> dict[str, Tensor]:

@@ -135,11 +135,13 @@ def file_bytes(findings: Findings) -> Figure | None:
 
 
 def training_curve(findings: Findings) -> Figure | None:
-    """Loss and R2 over the steps, with the time that they took."""
+    """Loss, and R2 or cosine, over the steps, with the time that they took."""
     points = [point for point in findings.steps if isfinite(point.get("loss", np.nan))]
     if len(points) < 2:
         return None
-    explained = [point for point in points if isfinite(point.get("r2", np.nan))]
+    figures = {"r2": "R² of a step's points", "cosine": "cosine of a step's texts"}
+    key = next((name for name in figures if name in points[-1]), "r2")
+    explained = [point for point in points if isfinite(point.get(key, np.nan))]
     figure, panels = canvas(4.6 if explained else 3.0, rows=2 if explained else 1)
     steps = [point["step"] for point in points]
     losses = [point["loss"] for point in points]
@@ -148,8 +150,8 @@ def training_curve(findings: Findings) -> Figure | None:
         panels[0].set_yscale("log")
     label(panels[0], y="loss")
     if explained:
-        panels[1].plot([p["step"] for p in explained], [p["r2"] for p in explained], color=ORANGE, linewidth=1.6)
-        label(panels[1], y="R² of a step's points")
+        panels[1].plot([p["step"] for p in explained], [p[key] for p in explained], color=ORANGE, linewidth=1.6)
+        label(panels[1], y=figures[key])
     for axes in panels:
         axes.grid(axis="y", color="#E6E6E6", linewidth=0.8)
         axes.margins(x=0.01)

@@ -8,12 +8,12 @@ from typing import Any
 
 from dna_ray.mining import coded
 from dna_ray.mining.budget import fit_to_file
+from dna_ray.mining.coding.analysis import Known
 from dna_ray.mining.coding.curves import one_thread
 from dna_ray.mining.coding.passes import Here, Runner
 from dna_ray.mining.config import MineConfig
 from dna_ray.mining.field import Field
 from dna_ray.mining.kind import Kind, Payload
-from dna_ray.mining.student import Known
 from dna_ray.networks import Network, in_memory
 from dna_ray.recipe import MineHow
 from dna_ray.tasks import TaskSettings, sensitivity

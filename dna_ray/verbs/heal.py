@@ -9,13 +9,14 @@ from typing import Any
 
 from dna_ray.mining import checkpoints, coded, healing
 from dna_ray.mining.budget import fit_to_file
+from dna_ray.mining.coding.analysis import Known
 from dna_ray.mining.coding.passes import Runner
 from dna_ray.mining.config import MineConfig
 from dna_ray.mining.dna import read_dna, write_dna
 from dna_ray.mining.field import Field, write_weights
 from dna_ray.mining.healing import Healed, HealingPlan, HealJob
 from dna_ray.mining.kind import Kind, Payload
-from dna_ray.mining.student import Known, start_state
+from dna_ray.mining.student import start_state
 from dna_ray.networks import Network, save
 from dna_ray.recipe import MineHow
 from dna_ray.tasks import TaskSettings

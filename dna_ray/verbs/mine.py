@@ -132,12 +132,17 @@ def plan(recipe: MineRecipe, *, progress: Progress | None = None) -> MinePlan:
 
 def _stages(recipe: MineRecipe) -> dict[str, float]:
     """Seconds that each stage takes, roughly, on a small network: shares of the bar for the whole."""
+    config = recipe.what.config
+    ray = {"start Ray": 10} if recipe.how.workers else {}
+    workers = {"start workers": 25} if recipe.how.workers else {}
     work: dict[str, float] = {"fit": 20}
-    if recipe.what.config.kind in SINE_KINDS:
-        ray = {"start Ray": 10, "start workers": 25} if recipe.how.workers else {}
-        work = {"plan": 6, "lay out": 10, **ray, "train": 60}
+    if config.kind in SINE_KINDS:
+        work = {"plan": 6, "lay out": 10, **ray, **workers, "train": 60}
+    elif config.kind == "coded":
+        healing = {**workers, "heal": 3 * config.steps} if config.heal else {}
+        work = {**ray, **({"calibrate": 30} if config.calibration else {}), "encode": 20, **healing}
     judging = {} if recipe.what.task in (None, "none") else {"evaluate": 20}
-    structure = {"structure": 4} if recipe.what.config.kind == "coded" else {}
+    structure = {"structure": 4} if config.kind == "coded" else {}
     return {"load": 3, **work, "measure": 25, **judging, **structure, "record": 5}
 
 
