@@ -109,7 +109,7 @@ WHAT = (
         choices=CALIBRATIONS,
         default="no",
     ),
-    field_option(MineConfig, "steps", "Of healing."),
+    field_option(MineConfig, "steps", "Steps of healing."),
     field_option(MineConfig, "groups", "A function a layer and kind of tensor, or one for all.", choices=GROUPS),
     field_option(MineConfig, "coordinates", "Trained places of rows and columns, or indices.", choices=COORDINATES),
     field_option(MineConfig, "place_dim", "Dimensions of a trained place.", default="by the budget"),

@@ -29,7 +29,6 @@ from dna_ray.tasks.features import Tokens, batches, read
 
 WARM_UP = 10  # steps
 _LEAST = 0.02  # of the learning rate: where it ends
-_FIRST = 2  # of the hidden states: those of the embeddings are no layer's
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,13 +115,13 @@ def heal(
         QualityError: The loss is not finite; the last good checkpoint is kept.
         ArtifactError: A checkpoint is damaged, or of another run.
     """
-    original = load(job.network)
-    teacher = build(original, device=device).float().requires_grad_(False)
     newest = team.agree(checkpoints.saved_steps(job.checkpoints)[-1])
     tensors, progress = checkpoints.read(job.checkpoints, newest)
     checkpoints.check_plan(job.checkpoints, newest, progress, plan=job.plan_id)
     if progress.get("finished"):
         return
+    original = load(job.network)
+    teacher = build(original, device=device).float().requires_grad_(False)
     student = Student(original, job.start, tensors, feedback(job), device=device)
     saved, plan = clock(), job.plan
     for number in range(newest + 1, plan.steps + 1):
@@ -190,7 +189,7 @@ def _learn(
             wanted, wanted_hidden = read(teacher, ids, mask)
         found, found_hidden = read(student, ids, mask)
     cosine = (found * wanted).sum(-1).sum() / of_all
-    layers = list(zip(found_hidden, wanted_hidden, strict=True))[_FIRST - 1 :]
+    layers = list(zip(found_hidden, wanted_hidden, strict=True))[1:]  # the first are those of the embeddings
     apart = torch.stack([_relative_error(*layer, mask) for layer in layers]).mean(0).sum() / of_all
     loss = len(tokens) / of_all - cosine + apart
     loss.backward()

@@ -1,6 +1,5 @@
 """Heals a coded network, here or on Ray, and tells the journal."""
 
-import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -24,7 +23,7 @@ from dna_ray.tasks.features import Tokens, tokenize
 from dna_ray.tasks.texts import select_texts
 from dna_ray.tracking.journal import now
 from dna_ray.verbs.progress import Progress, Stage
-from dna_ray.verbs.train import HEALING, Tell, device_of
+from dna_ray.verbs.train import HEALING, Tell, device_of, start_workers
 
 _EVERY_TEXT = 10**9
 _FLUSH_SECONDS = 1.0  # between two batches of points in the journal
@@ -120,7 +119,7 @@ def _laid_out(
 
 def _run(job: HealJob, how: MineHow, curve: "_Curve", progress: Progress) -> None:
     done = checkpoints.saved_steps(job.checkpoints)[-1]
-    events = _on_ray(job, how, progress) if how.workers else _here(job, how, progress)
+    events = start_workers(healing.heal, job, how, progress) if how.workers else _here(job, how, progress)
     with progress.stage("heal", total=job.plan.steps, done=done) as stage:
         try:
             _follow(events, curve, stage, done)
@@ -130,23 +129,6 @@ def _run(job: HealJob, how: MineHow, curve: "_Curve", progress: Progress) -> Non
 
 def _here(job: HealJob, how: MineHow, progress: Progress) -> Iterator[Any]:
     return healing.heal(job, device=device_of(how.device), stopping=lambda: progress.stopping)
-
-
-def _on_ray(job: HealJob, how: MineHow, progress: Progress) -> Iterator[Any]:
-    from dna_ray.distributed.mine import train_on_ray
-
-    with progress.stage("start workers"):
-        events = train_on_ray(
-            healing.heal,
-            job,
-            workers=how.workers,
-            threads=how.threads,
-            use_gpu=how.device.startswith("cuda"),
-            elastic=how.elastic,
-            stopping=lambda: progress.stopping,
-        )
-        first = list(itertools.islice(events, 1))
-    return itertools.chain(first, events)
 
 
 def _follow(events: Iterator[Any], curve: "_Curve", stage: Stage, done: int) -> None:

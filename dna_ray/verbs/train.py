@@ -147,15 +147,20 @@ def _on_ray(job: Job, how: MineHow, cluster: contextlib.ExitStack, progress: Pro
     use_gpu = how.device.startswith("cuda")
     with progress.stage("connect to Ray" if how.address else "start Ray"):
         cluster.enter_context(ray_cluster(how.address, workers=how.workers, use_gpu=use_gpu))
-        from dna_ray.distributed.mine import train_on_ray
+    return start_workers(training.train, job, how, progress)
+
+
+def start_workers(train: Callable[..., Iterator[Any]], job: Any, how: MineHow, progress: Progress) -> Iterator[Any]:
+    """What the workers of the connected cluster say, from when they are at work."""
+    from dna_ray.distributed.mine import train_on_ray
 
     with progress.stage("start workers"):
         events = train_on_ray(
-            training.train,
+            train,
             job,
             workers=how.workers,
             threads=how.threads,
-            use_gpu=use_gpu,
+            use_gpu=how.device.startswith("cuda"),
             elastic=how.elastic,
             stopping=lambda: progress.stopping,
         )

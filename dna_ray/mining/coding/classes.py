@@ -65,10 +65,6 @@ class ClassMap:
         """The class of each row in one column."""
         return _clipped(self.rows + self.cols[self.matrix, c])
 
-    def columns(self, start: int, end: int) -> "ClassMap":
-        """The classes of the columns from `start` to `end`, exclusive."""
-        return ClassMap(self.rows, np.ascontiguousarray(self.cols[:, start:end]), self.matrix)
-
     def whole(self) -> NDArray[np.int32]:
         """(rows, cols): all classes."""
         return _clipped(self.rows[:, None] + self.cols[self.matrix])

@@ -55,20 +55,11 @@ def tally(values: NDArray[np.float32], indices: NDArray[np.int32], of: ClassMap,
 
 
 def dequantise(
-    indices: NDArray[np.int32],
-    of: ClassMap,
-    points: NDArray[np.float32],
-    trellis: Trellis,
-    states: NDArray[np.uint8] | None = None,
+    indices: NDArray[np.int32], of: ClassMap, points: NDArray[np.float32], trellis: Trellis
 ) -> NDArray[np.float32]:
-    """Values in steps: the points of the tables, and the grid beyond them.
-
-    Args:
-        states: Where each row's path begins; None: in state 0.
-    """
+    """Values in steps: the points of the tables, and the grid beyond them."""
     values = np.empty(indices.shape, np.float32)
-    states = np.zeros(len(indices), np.uint8) if states is None else states
-    _dequantise(indices, (of.rows, of.cols, of.matrix), points, shifts(), trellis.following, states, values)
+    _dequantise(indices, (of.rows, of.cols, of.matrix), points, shifts(), trellis.following, values)
     return values
 
 
@@ -97,9 +88,9 @@ def _count(
 
 
 @numba.njit(parallel=True, cache=True, error_model="numpy")
-def _dequantise(indices: Any, of: Any, points: Any, shifts: Any, following: Any, states: Any, values: Any) -> None:
+def _dequantise(indices: Any, of: Any, points: Any, shifts: Any, following: Any, values: Any) -> None:
     for r in numba.prange(indices.shape[0]):
-        rebuild(indices[r], r, 0, of, points, shifts, following, states[r], values[r])
+        rebuild(indices[r], r, 0, of, points, shifts, following, np.uint8(0), values[r])
 
 
 @numba.njit(cache=True, error_model="numpy")
