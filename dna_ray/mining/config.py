@@ -58,7 +58,7 @@ class MineConfig:
     snr: float | None = None
     effort: int = 32
     calibrate: str | None = None
-    calibration_texts: int = 1024
+    calibration_texts: int = 4096
     heal: str | None = None
     steps: int = 300
     groups: str = "many"

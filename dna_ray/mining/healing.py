@@ -10,6 +10,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from math import cos, isfinite, pi
@@ -18,6 +19,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dna_ray.errors import QualityError
 from dna_ray.mining import checkpoints
@@ -40,6 +42,7 @@ class HealingPlan:
         texts: Of a step, over all workers.
         lr: Peak learning rate of Adam for codes, in steps of the quantizer.
         vector_lr: The same for norms and biases.
+        rounded_every: Steps; between them latents move, and what rounding takes from them stays as it was.
         seed: Of the texts drawn.
     """
 
@@ -47,6 +50,7 @@ class HealingPlan:
     texts: int = 32
     lr: float = 0.01
     vector_lr: float = 3e-4
+    rounded_every: int = 4
     seed: int = 0
 
 
@@ -125,16 +129,20 @@ def heal(
     student = Student(original, job.start, tensors, feedback(job), device=device)
     saved, plan = clock(), job.plan
     for number in range(newest + 1, plan.steps + 1):
-        student.look(team)
+        student.look(team, afresh=(number - 1) % plan.rounded_every == 0)
         part = _learn(student.module, teacher, _texts(job, number, team), plan.texts, device)
         loss, cosine, stopped = student.pull(team, *part, stopping())
         if not isfinite(loss):
             raise QualityError(f"healing: the loss of step {number} is not finite; the last checkpoint is kept")
         rate = _rate(number, plan.steps)
         student.step(rate * plan.lr, rate * plan.vector_lr)
-        last = number == plan.steps
-        step = Healed(number, loss, cosine, rate * plan.lr, plan.texts, last, stopped and not last)
-        if team.rank == 0 and (last or stopped or clock() - saved >= job.checkpoint_every):
+        last, settled = (
+            number == plan.steps,
+            number % plan.rounded_every == 0,
+        )  # the next step begins from latents alone
+        stopped = stopped and settled and not last
+        step = Healed(number, loss, cosine, rate * plan.lr, plan.texts, last, stopped)
+        if team.rank == 0 and (last or stopped or (settled and clock() - saved >= job.checkpoint_every)):
             progress = {"plan": job.plan_id, "step": number, "finished": last}
             checkpoints.write(job.checkpoints, number, student.state(), progress)
             checkpoints.drop_old(job.checkpoints)
@@ -184,7 +192,8 @@ def _learn(
         return torch.zeros(()), torch.zeros(())
     (ids, mask, _), *_more = batches(tokens, len(tokens))
     ids, mask = ids.to(device), mask.to(device)
-    with torch.autocast(device.type, torch.bfloat16, enabled=fast_dtype(device) == torch.bfloat16):
+    low = fast_dtype(device) == torch.bfloat16
+    with torch.autocast(device.type, torch.bfloat16, enabled=low), _attention(device):
         with torch.no_grad():
             wanted, wanted_hidden = read(teacher, ids, mask)
         found, found_hidden = read(student, ids, mask)
@@ -194,6 +203,11 @@ def _learn(
     loss = len(tokens) / of_all - cosine + apart
     loss.backward()
     return loss.detach(), cosine.detach()
+
+
+def _attention(device: torch.device) -> AbstractContextManager[None]:
+    """On CPUs the fused kernel's backward pass of short texts takes as long as all the rest of a step."""
+    return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
 
 
 def _relative_error(found: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:

@@ -76,6 +76,7 @@ class Student:
         self._codes = codes_of(payload, original.anatomy)
         self.module = build(original, device=device).float().requires_grad_(False)
         self.latents, self.feedback = named(tensors, "latent"), feedback
+        self._lost: dict[str, Tensor] = {}
         self.vectors: dict[str, nn.Parameter] = {}
         self._parameters = self._named()
         self._load(payload, tensors)
@@ -83,8 +84,23 @@ class Student:
         self._adam = torch.optim.Adam(groups, lr=0.0, betas=_MOMENTS, fused=True)
         self._resume(tensors)
 
-    def look(self, team: Team) -> None:
-        """Rounds the latents, a part of the rows on each worker, and lets the module see the outcome."""
+    def look(self, team: Team, *, afresh: bool = True) -> None:
+        """Lets the module see the rounded latents.
+
+        Args:
+            afresh: Round them, a part of the rows on each worker. Or else what rounding took from them when it was
+                done last is taken from them as they are now.
+        """
+        if afresh:
+            self._lost = self._round(team)
+        for name, latent in self.latents.items():
+            seen = latent + self._lost[name]
+            weights = torch.from_numpy(self._codes.weights(self._place[name], seen.numpy()))
+            with torch.no_grad():
+                self._parameters[name].copy_(from_matrix(weights, self._anatomy.by_name[name]))
+
+    def _round(self, team: Team) -> dict[str, Tensor]:
+        """Of each matrix, what rounding adds to its latents."""
         use_threads(torch.get_num_threads())
         seen = {name: torch.zeros_like(latent, device=self._device) for name, latent in self.latents.items()}
         for name, latent in self.latents.items():
@@ -93,10 +109,7 @@ class Student:
             rounded = self._codes.rounded(self._place[name], latent[first:last].numpy(), fed, first)
             seen[name][first:last] = torch.from_numpy(rounded)
         team.add(list(seen.values()))
-        for name, values in seen.items():
-            weights = torch.from_numpy(self._codes.weights(self._place[name], values.cpu().numpy()))
-            with torch.no_grad():
-                self._parameters[name].copy_(from_matrix(weights, self._anatomy.by_name[name]))
+        return {name: values.cpu() - self.latents[name] for name, values in seen.items()}
 
     def pull(self, team: Team, loss: Tensor, cosine: Tensor, stop: bool) -> tuple[float, float, bool]:
         """Sums gradients, loss and cosine over the team, and turns gradients of weights into those of latents."""

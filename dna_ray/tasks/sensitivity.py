@@ -1,16 +1,19 @@
 """How much an error in a matrix matters: second moments of inputs and of gradients over calibration texts.
 
 A small error E in a matrix y = W x moves the sentence embedding e of a text by de. Over random directions v of the
-embedding, |de|^2 is the mean of (sum_t g_t' E x_t)^2 over the tokens t, where g_t is the gradient of v'e at y_t. With
-the curvature factored into rows and columns (K-FAC: Martens and Grosse 2015, section 3) that is about
+embedding, |de|^2 is the mean of <E, G>^2, where G = sum_t g_t x_t' over the tokens t of the text, and g_t is the
+gradient of v'e at y_t: an error is the same for all tokens of a text, so what it does adds up before it is squared.
+Factored into rows and columns (K-FAC: Martens and Grosse 2015, section 3; summed over shared weights as in
+Eschenhagen et al. 2023, "K-FAC-reduce") that is about
 
-    sum_i r_i e_i' M e_i    over the rows e_i of E,    r_i = sum_t g_ti^2 |x_t|^2,    M = sum_t |g_t|^2 x_t x_t' / trace
+    sum_i r_i e_i' M e_i    over the rows e_i of E,    r_i = |G_i|^2,    M = G'G / trace, both means over texts
 
-A row of a table of embeddings is an output, so there r_i = sum |g|^2 where token i stands, and M is the mean of g g'.
+A row of a table of embeddings is an output and there G_i = sum g_t over the tokens t that read it. How often a token
+is read is known from many more texts than gradients are: what a read costs is measured, and multiplied by the count.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +28,8 @@ from dna_ray.tasks.features import Tokens, batches, open_reader, read, tokenize
 from dna_ray.tasks.texts import select_texts
 
 PARTS = 4  # of the texts, each summed on its own: any process may take one, and the order of sums is always the same
-_PRIOR = 0.3  # times that every row of a table counts as seen before any text: what it costs when a rare token comes
+_READ_BEFORE = 1  # times that every row of a table counts as read before any text (Laplace): rare tokens will come
+_EVERY_TEXT = 10**9
 _FLOOR = 0.05  # of the mean, for the outputs of a layer
 
 
@@ -49,23 +53,43 @@ class Sums:
     Attributes:
         rows: (rows,) float64.
         moments: (cols, cols) float32.
-        seen: How often a row of a table was read; 0 for what is no table.
+        reads: (rows,) float64: how often each row of a table was read; None for what is no table.
     """
 
     rows: Tensor
     moments: Tensor
-    seen: int
+    reads: Tensor | None = None
 
     def __add__(self, other: "Sums") -> "Sums":
-        return Sums(self.rows + other.rows, self.moments + other.moments, self.seen + other.seen)
+        reads = None if self.reads is None or other.reads is None else self.reads + other.reads
+        return Sums(self.rows + other.rows, self.moments + other.moments, reads)
 
-    def sensitivity(self) -> Sensitivity | None:
-        """None where no text reached the matrix."""
+    def sensitivity(self, counts: Tensor | None = None) -> Sensitivity | None:
+        """None where no text reached the matrix.
+
+        Args:
+            counts: (rows,): how often the rows of a table are read in more texts than these, these included.
+        """
         total = float(self.rows.sum())
         if not total > 0 or not np.isfinite(total):
             return None
-        floor = _PRIOR * total / self.seen if self.seen else _FLOOR * total / len(self.rows)
-        return Sensitivity((self.rows + floor).numpy(), (self.moments / self.moments.trace()).numpy())
+        rows = self.rows.clamp_min(0)
+        rows = rows + _FLOOR * rows.mean() if self.reads is None else _of_table(rows, self.reads, counts)
+        return Sensitivity(rows.numpy(), (self.moments / self.moments.trace()).numpy())
+
+
+def _of_table(rows: Tensor, reads: Tensor, counts: Tensor | None) -> Tensor:
+    """What each row costs: what a read of it costs, times how often it is read, and once more.
+
+    What a read costs is drawn to its mean over rows, since rare tokens cost more a read than common ones.
+    """
+    known = reads > 0
+    a_read = (rows[known] / reads[known]).mean()
+    each = (rows + a_read) / (reads + 1)
+    often = reads.clone()
+    if counts is not None:
+        often.zero_()[: len(counts)] = counts[: len(reads)]
+    return each * (often + _READ_BEFORE) * (reads.sum() / often.sum())
 
 
 def tokenized(network: Network, settings: TaskSettings) -> Tokens:
@@ -98,8 +122,25 @@ def sums_of(network: Network, tokens: Tokens, part: int, settings: TaskSettings)
     return found
 
 
-def combined(network: Network, parts: list[dict[str, Sums]]) -> dict[str, Sensitivity]:
+def token_counts(network: Network, settings: TaskSettings) -> Tensor:
+    """(vocabulary,) float64: how often each token occurs in all texts that a network may learn from.
+
+    Those are the splits for calibration and for healing; nothing is ever judged on them.
+
+    Raises:
+        TaskError: There are too few texts.
+    """
+    every = replace(settings, limit=_EVERY_TEXT)
+    texts = [text for split in ("calibration", "healing") for text in select_texts(every, split=split)]
+    ids = [i for text in tokenize(network, texts, max_length=settings.max_length).ids for i in text]
+    return torch.bincount(torch.tensor(ids)).double()
+
+
+def combined(network: Network, parts: list[dict[str, Sums]], counts: Tensor | None = None) -> dict[str, Sensitivity]:
     """Sums of all parts, in order.
+
+    Args:
+        counts: (vocabulary,): how often each token occurs in more texts than these; None: in these.
 
     Raises:
         TaskError: No text reached a matrix.
@@ -107,7 +148,9 @@ def combined(network: Network, parts: list[dict[str, Sums]]) -> dict[str, Sensit
     found: dict[str, Sensitivity] = {}
     for name in sorted(set().union(*parts)):
         several = [part.pop(name) for part in parts if name in part]
-        sensitivity = sum(several[1:], start=several[0]).sensitivity()
+        sums = sum(several[1:], start=several[0])
+        of_tokens = network.anatomy.by_name[name].kind == "word_embedding"
+        sensitivity = sums.sensitivity(counts if of_tokens else None)
         if sensitivity is not None:
             found[name] = sensitivity
     if not found:
@@ -144,16 +187,29 @@ def _hook(gather: Gatherer, name: str, found: dict[str, Sums]) -> Callable[..., 
 
 
 def _linear(_: nn.Module, inputs: Tensor, gradients: Tensor) -> Sums:
-    x, g = inputs.flatten(0, -2).float(), gradients.flatten(0, -2).float()
-    weight, length = g.square().sum(-1, keepdim=True), x.square().sum(-1, keepdim=True)
-    return Sums((g.square() * length).sum(0).double().cpu(), ((x * weight).T @ x).cpu(), 0)
+    x, g = _texts(inputs), _texts(gradients)
+    rows = (x @ x.mT @ g * g).sum((0, 1))  # |sum_t g_ti x_t|^2 without the matrix of a text
+    moments = (g @ g.mT @ x).flatten(0, 1).T @ x.flatten(0, 1)
+    return Sums(rows.double().cpu(), ((moments + moments.T) / 2).cpu())
 
 
 def _table(module: nn.Embedding, inputs: Tensor, gradients: Tensor) -> Sums:
-    ids, g = inputs.expand(gradients.shape[:-1]).flatten(), gradients.flatten(0, -2).float()
-    weight = g.square().sum(-1).double()
-    rows = torch.zeros(module.num_embeddings, dtype=torch.float64, device=g.device).index_add_(0, ids, weight)
-    return Sums(rows.cpu(), (g.T @ g).cpu(), int((weight > 0).sum()))
+    ids, g = inputs.expand(gradients.shape[:-1]), _texts(gradients)
+    same = (ids.unsqueeze(-1) == ids.unsqueeze(-2)).to(g.dtype)
+    of_row = (same @ g).flatten(0, 1)  # of each token: the sum over the tokens of its text that read the same row
+    g, ids = g.flatten(0, 1), ids.flatten()
+    weight = (of_row * g).sum(-1).double()
+    rows, reads = torch.zeros(2, module.num_embeddings, dtype=torch.float64, device=g.device)
+    rows.index_add_(0, ids, weight)
+    reads.index_add_(0, ids, g.any(-1).double())  # padding has no gradient
+    moments = of_row.T @ g
+    return Sums(rows.cpu(), ((moments + moments.T) / 2).cpu(), reads.cpu())
+
+
+def _texts(values: Tensor) -> Tensor:
+    """[texts, tokens, width]; values of whole texts, as a pooler's, are those of one token."""
+    values = values.float()
+    return values.unsqueeze(1) if values.dim() == 2 else values.flatten(1, -2)
 
 
 def sensitivities(network: Network, settings: TaskSettings) -> Mapping[str, Sensitivity]:
@@ -164,4 +220,5 @@ def sensitivities(network: Network, settings: TaskSettings) -> Mapping[str, Sens
         NetworkError: The network cannot be built.
     """
     tokens = tokenized(network, settings)
-    return combined(network, [sums_of(network, tokens, part, settings) for part in range(PARTS)])
+    parts = [sums_of(network, tokens, part, settings) for part in range(PARTS)]
+    return combined(network, parts, token_counts(network, settings))

@@ -100,7 +100,8 @@ def _calibrated(
     with progress.stage("calibrate"):
         tokens, own = sensitivity.tokenized(network, settings), in_memory(network)
         parts = [(own, tokens, part, settings) for part in range(sensitivity.PARTS)]
-        known = sensitivity.combined(network, [sums for sums, _ in runner.map(_part, parts)])
+        counts = sensitivity.token_counts(network, settings)
+        known = sensitivity.combined(network, [sums for sums, _ in runner.map(_part, parts)], counts)
     note = {"task": config.calibration, "texts": len(tokens), "sha256": tokens.fingerprint}
     return known, {"calibrated": note}
 

@@ -25,7 +25,7 @@ BERT = {**VOCABULARY, **TINY, **SPREAD}
 GPT2 = {**VOCABULARY, **SPREAD, "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 64,
         "bos_token_id": 101, "eos_token_id": 102}  # fmt: skip
 LARGER = 0.02  # of the deviation of a matrix: the errors that are measured
-OVER = 3.0  # times that a matrix's measured error may be foretold
+OVER = 4.0  # times that a matrix's measured error may be foretold
 WORDS = "embeddings.word_embeddings.weight"
 QUERY, INNER = "encoder.layer.0.attention.self.query.weight", "encoder.layer.1.intermediate.dense.weight"
 
@@ -102,10 +102,7 @@ def test_every_matrix_that_embeddings_depend_on_is_known_and_the_pooler_is_not(
 def test_random_errors_cost_about_what_is_foretold(
     bert: Network, found: dict[str, Sensitivity], settings: TaskSettings
 ):
-    """Never less than a token's share of it: the tokens of a text count on their own, and may all err alike.
-
-    Of tables only rows that texts read: what others cost, no text tells.
-    """
+    """Of tables only rows that texts read: what others cost, no text tells."""
     tokens = sensitivity.tokenized(bert, settings)
     longest = max(map(len, tokens.ids))
     read = {WORDS: _read(bert, settings), "embeddings.position_embeddings.weight": np.arange(longest),
@@ -114,8 +111,8 @@ def test_random_errors_cost_about_what_is_foretold(
     foretold = [_foretold(found[name], error) for name, error in errors.items()]
     measured = [_moved(bert, {name: error}, settings) for name, error in errors.items()]
     ratios = dict(zip(found, np.divide(foretold, measured).tolist(), strict=True))
-    assert all(1 / longest < ratio < OVER for ratio in ratios.values()), ratios
-    assert spearmanr(foretold, measured).statistic > 0.8
+    assert all(0.5 < ratio < OVER for ratio in ratios.values()), ratios
+    assert spearmanr(foretold, measured).statistic > 0.9
 
 
 @pytest.mark.parametrize("name", [QUERY, INNER])
@@ -139,12 +136,25 @@ def test_the_row_and_the_direction_that_weigh_most_cost_most(
 def test_rows_of_tokens_that_no_text_holds_weigh_little_but_not_nothing(
     bert: Network, found: dict[str, Sensitivity], settings: TaskSettings
 ):
-    seen = _read(bert, settings)
+    counts = sensitivity.token_counts(bert, settings)
+    seen = counts.nonzero().flatten().numpy()
+    assert set(_read(bert, settings)) <= set(seen)
     rows = found[WORDS].rows
     unseen = np.delete(rows, seen)
     assert len(set(unseen.tolist())) == 1
-    assert 0 < unseen[0] < rows[seen].min()
-    assert unseen[0] < rows[seen].mean() / 4
+    assert 0 < unseen[0] < rows[seen].mean() / 4
+
+
+def test_a_row_costs_what_a_read_of_it_costs_times_how_often_it_is_read(bert: Network, settings: TaskSettings):
+    tokens = sensitivity.tokenized(bert, settings)
+    sums = sensitivity.sums_of(bert, tokens, 0, settings)[WORDS]
+    assert sums.reads is not None
+    alone, twice = sums.sensitivity(), sums.sensitivity(2 * sums.reads)
+    assert alone is not None
+    assert twice is not None
+    read = (sums.reads > 0).numpy()
+    assert np.allclose(twice.rows[read] / alone.rows[read], ((2 * sums.reads + 1) / (2 * sums.reads + 2)).numpy()[read])
+    assert np.allclose(twice.rows[~read], alone.rows[~read] / 2)
 
 
 def test_the_same_texts_tell_the_same_bit_for_bit_from_memory_too(
@@ -153,7 +163,7 @@ def test_the_same_texts_tell_the_same_bit_for_bit_from_memory_too(
     assert _same(found, dict(sensitivities(bert, settings)))
     tokens = sensitivity.tokenized(bert, settings)
     parts = [sensitivity.sums_of(in_memory(bert), tokens, part, settings) for part in range(sensitivity.PARTS)]
-    assert _same(found, sensitivity.combined(bert, parts))
+    assert _same(found, sensitivity.combined(bert, parts, sensitivity.token_counts(bert, settings)))
 
 
 def test_the_order_of_the_texts_in_the_file_does_not_matter(
@@ -173,7 +183,10 @@ def test_the_parts_add_up_to_all_texts(bert: Network, settings: TaskSettings):
     spaced = replace(tokens, ids=tuple(text for text in tokens.ids for _ in range(sensitivity.PARTS)))
     whole = sensitivity.sums_of(bert, spaced, 0, settings)[WORDS]
     together = sum(quarters[1:], start=quarters[0])
-    assert together.seen == whole.seen == sum(map(len, tokens.ids))
+    assert together.reads is not None
+    assert whole.reads is not None
+    assert torch.equal(together.reads, whole.reads)
+    assert together.reads.sum() == sum(map(len, tokens.ids))
     assert torch.equal(together.rows > 0, whole.rows > 0)
     assert float(together.rows.sum()) == pytest.approx(float(whole.rows.sum()), rel=0.25)
 
