@@ -6,7 +6,8 @@ DnaRayError                what the user can do something about
 │   ├── FieldError         a tensor cannot be a field: not finite, empty, not floating-point
 │   ├── RecipeError        a recipe or option does not fit
 │   ├── BudgetError        no file of this kind is that small
-│   └── TaskError          a task or its data is missing or does not fit the network
+│   ├── TaskError          a task or its data is missing or does not fit the network
+│   └── ProgramError       a metric is no program of the metric language
 ├── QualityError       4   the result misses the quality that was asked for
 ├── ArtifactError      5   a DNA, tile store or checkpoint is damaged, foreign or from a later version
 ├── SpaceError         6   no space left
@@ -52,6 +53,10 @@ class BudgetError(InputError):
 
 
 class TaskError(InputError):
+    pass
+
+
+class ProgramError(InputError):
     pass
 
 

@@ -1,0 +1,1 @@
+"""How sparsely a network may run, and which program decides it."""
