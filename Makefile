@@ -9,7 +9,7 @@ NNCODEC := build/nncodec-venv
 PIP := $(BIN)/pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup mine ui test check format samples bench bench-nncodec lock wheel clean
+.PHONY: help setup mine evolve ui test check format samples bench bench-nncodec lock wheel clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -20,6 +20,9 @@ setup: $(READY) ## Set up .venv with the exact versions of requirements.lock
 
 mine: $(READY) ## Mine sample:minilm on a local Ray cluster; HEAL=1 lets it learn again what coding lost
 	@$(BIN)/dna-ray mine sample:minilm --ratio 22 $(if $(HEAL),--heal agreement --steps 300) $(ARGS)
+
+evolve: $(READY) ## Evolve 200 sparsity agents on sample:minilm on a local Ray cluster
+	@$(BIN)/dna-ray evolve sample:minilm $(ARGS)
 
 ui: $(READY) ## Open the MLflow UI on the runs in ./runs
 	@$(BIN)/dna-ray ui $(ARGS)

@@ -14,14 +14,14 @@ import numpy as np
 import torch
 from timing import arguments, show
 
-from dna_ray.evolution import profile
 from dna_ray.evolution.agent import Agent, Evaluation
-from dna_ray.evolution.baselines import BASELINES
-from dna_ray.evolution.budget import in_weights
-from dna_ray.evolution.founders import founders
-from dna_ray.evolution.layers import Layer
-from dna_ray.evolution.search import Search, Terms
+from dna_ray.evolution.search.baselines import BASELINES
+from dna_ray.evolution.search.founders import founders
+from dna_ray.evolution.search.search import Search, Terms
 from dna_ray.evolution.space import Space
+from dna_ray.evolution.sparsity import profile
+from dna_ray.evolution.sparsity.budget import in_weights
+from dna_ray.evolution.sparsity.layers import Layer
 
 KINDS = {"query": (384, 384), "key": (384, 384), "value": (384, 384), "attention_out": (384, 384)}
 SHAPES = {**KINDS, "ffn_in": (1536, 384), "ffn_out": (384, 1536)}

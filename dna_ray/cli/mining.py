@@ -1,7 +1,6 @@
 """The verbs that run a recipe: mine, compare, run, resume."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from dna_ray.cli.output import Output
 from dna_ray.cli.progress import Display
 from dna_ray.cli.root import cli
 from dna_ray.cli.verb import verb
-from dna_ray.recipe import CompareRecipe, Recipe, resolve, to_mapping, to_yaml
+from dna_ray.recipe import CompareRecipe, EvolveRecipe, Recipe, in_folder, resolve, to_mapping, to_yaml
 
 
 @verb(cli, patient=True)
@@ -28,7 +27,7 @@ def mine(output: Output, progress: Display, **given: Any) -> None:
     dna-ray mine sample:minilm --ratio 22
     dna-ray mine ./my-bert --kind svd --bytes 4000000 --out my-bert-dna
     """
-    _start("mine", output, progress, **given)
+    start("mine", output, progress, **given)
 
 
 @verb(cli, patient=True)
@@ -44,7 +43,7 @@ def compare(output: Output, progress: Display, **given: Any) -> None:
     dna-ray compare sample:minilm --ratio 22
     dna-ray compare sample:minilm --ratios 8,16,22,32,44 --kinds coded,svd
     """
-    _start("compare", output, progress, **given)
+    start("compare", output, progress, **given)
 
 
 @verb(cli, patient=True)
@@ -56,7 +55,7 @@ def run(output: Output, progress: Display, recipe: str, **given: Any) -> None:
     It says verb, what and how; `mine --print-config` prints one."""
     from dna_ray.recipe.file import verb_of
 
-    _start(verb_of(Path(recipe)), output, progress, recipe=recipe, **given)
+    start(verb_of(Path(recipe)), output, progress, recipe=recipe, **given)
 
 
 @verb(cli, patient=True)
@@ -70,10 +69,10 @@ def resume(output: Output, progress: Display, run: str) -> None:
 
     folder = runs.find(run, home=home())
     recipe = runs.recorded_recipe(folder)
-    _work(replace(recipe, how=replace(recipe.how, run_dir=str(folder.path))), output, progress, fresh=False)
+    _work(in_folder(recipe, str(folder.path)), output, progress, fresh=False)
 
 
-def _start(
+def start(
     name: str,
     output: Output,
     progress: Display,
@@ -85,6 +84,7 @@ def _start(
     print_config: bool,
     **flags: Any,
 ) -> None:
+    """Resolves the recipe of a verb and runs it, or shows what it would do."""
     resolved = resolve(name, recipe=Path(recipe) if recipe else None, environment=os.environ, sets=sets, flags=flags)
     if print_config:
         _print_config(resolved, output)
@@ -106,6 +106,10 @@ def _plan(recipe: Recipe, output: Output, progress: Display) -> None:
         from dna_ray.verbs.compare import plan as plan_compare
 
         output.show(plan_compare(recipe, progress=progress))
+    elif isinstance(recipe, EvolveRecipe):
+        from dna_ray.verbs.evolve import plan as plan_evolve
+
+        output.show(plan_evolve(recipe, progress=progress))
     else:
         from dna_ray.verbs.mine import plan as plan_mine
 
@@ -117,6 +121,10 @@ def _work(recipe: Recipe, output: Output, progress: Display, *, fresh: bool) -> 
         from dna_ray.verbs.compare import compare as compare_verb
 
         output.show(compare_verb(recipe, progress=progress, fresh=fresh))
+    elif isinstance(recipe, EvolveRecipe):
+        from dna_ray.verbs.evolve import evolve as evolve_verb
+
+        output.show(evolve_verb(recipe, progress=progress, fresh=fresh))
     else:
         from dna_ray.verbs.mine import mine as mine_verb
 

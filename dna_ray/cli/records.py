@@ -24,7 +24,7 @@ def status(output: Output, progress: Display, run: str) -> None:
 def lineage(output: Output, progress: Display, x: str) -> None:
     """Show ancestors and descendants of X.
 
-    X is a DNA, a run, a network, or the start of an id."""
+    X is a DNA, a run, a network, or the start of an id, an agent's too."""
     from dna_ray.verbs.lineage import lineage as work
 
     output.show(work(x))

@@ -89,7 +89,7 @@ def _started(held: int) -> Iterator[None]:
                 _temp_dir=folder if len(folder) < _LONGEST_TEMP else None,
                 object_store_memory=_OBJECT_STORE + int(min(held, _STORE_SHARE * psutil.virtual_memory().available)),
             )
-    except (OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # Ray raises many kinds here, a plain one too where its start takes too long
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
         raise ResourceError(

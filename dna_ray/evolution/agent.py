@@ -8,9 +8,9 @@ from math import isfinite
 from typing import Any, Self
 
 from dna_ray.errors import InputError, RecipeError
-from dna_ray.evolution.masks import SCOPES, group_of
 from dna_ray.evolution.metric.program import Program
 from dna_ray.evolution.metric.source import from_python
+from dna_ray.evolution.sparsity.masks import SCOPES, group_of
 
 EVERY_KIND = "*"
 Metrics = tuple[tuple[str, Program], ...]

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 from dna_ray.errors import RecipeError
 from dna_ray.evolution.agent import Agent
-from dna_ray.evolution.budget import Budget, Profile, from_levels, to_levels
-from dna_ray.evolution.curves import ErrorCurve
-from dna_ray.evolution.layers import Layer
+from dna_ray.evolution.sparsity.budget import Budget, Profile, from_levels, to_levels
+from dna_ray.evolution.sparsity.curves import ErrorCurve
+from dna_ray.evolution.sparsity.layers import Layer
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -48,7 +48,7 @@ class HealingPlan:
 
     steps: int
     texts: int = 32
-    lr: float = 0.01
+    lr: float = 0.005
     vector_lr: float = 3e-4
     rounded_every: int = 4
     seed: int = 0

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dna_ray.errors import RecipeError
-from dna_ray.mining.config import MineConfig
-from dna_ray.recipe.shape import RECIPES, TARGETS, MineHow, Recipe, keys
+from dna_ray.recipe.shape import RECIPES, TARGETS, Recipe, keys, parts
 
 ENVIRONMENT = "DNA_RAY_"
 OTHER_VARIABLES = ("DNA_RAY_CACHE",)  # read elsewhere, and no part of a recipe
@@ -59,16 +58,14 @@ def resolve(
 
 def build(verb: str, settings: Mapping[str, Setting]) -> Recipe:
     """Checks the type of each setting and makes the dataclasses; what is not set keeps its default."""
-    recipe = RECIPES[verb]
     types = _types(verb)
     values = {key: _typed(key, setting, types[key]) for key, setting in settings.items()}
     if "network" not in values:
         raise RecipeError("no network is given; name one, e.g. `sample:minilm`, or set `what.network` in the recipe")
-    what = typing.get_type_hints(recipe)["what"]
+    what, config, how = parts(verb)
     try:
-        return recipe(
-            what=what(config=MineConfig(**_part(values, MineConfig)), **_part(values, what)),
-            how=MineHow(**_part(values, MineHow)),
+        return RECIPES[verb](
+            what=what(config=config(**_part(values, config)), **_part(values, what)), how=how(**_part(values, how))
         )
     except RecipeError as error:
         raise RecipeError(f"{_places(str(error), settings)}{error}") from error
@@ -137,8 +134,7 @@ def _typed(key: str, setting: Setting, kind: Any) -> Any:
 
 
 def _types(verb: str) -> dict[str, Any]:
-    what = typing.get_type_hints(RECIPES[verb])["what"]
-    hints = [typing.get_type_hints(each) for each in (MineConfig, what, MineHow)]
+    hints = [typing.get_type_hints(each) for each in parts(verb)]
     return {key: hint for each in hints for key, hint in each.items()}
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from dna_ray.errors import RecipeError
+from dna_ray.evolution.config import EvolveConfig
 from dna_ray.mining.config import SINE_KINDS, MineConfig
 
 TARGETS = ("ratio", "bytes", "r2", "snr")  # fields of a `MineConfig` that say how large or how good; one may be set
@@ -127,6 +128,57 @@ class CompareWhat:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class EvolveHow:
+    """How a population is evaluated; none of it belongs to the run's identity, or changes its lineage.
+
+    Attributes:
+        workers: Evaluators on Ray; 0 evaluates in this process, without Ray. No more than `lag` have work.
+        threads: Threads of each.
+        device: `cpu`, `cuda`, or another name that torch knows.
+        address: Address of a running Ray cluster; None starts one on this machine.
+        tracking: URI of an MLflow tracking server; None: the database beside the runs.
+        home: Folder that holds the runs.
+        run_dir: Folder of this run; None: named in `home` after verb, network and identity.
+    """
+
+    workers: int = 2
+    threads: int = 1
+    device: str = "cpu"
+    address: str | None = None
+    tracking: str | None = None
+    home: str = "runs"
+    run_dir: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.workers < 0:
+            raise RecipeError(f"workers must be at least 0, got {self.workers}")
+        if self.threads < 1:
+            raise RecipeError(f"threads must be at least 1, got {self.threads}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvolveWhat:
+    """On what a population evolves. In YAML the fields of `config` stand beside the others.
+
+    Attributes:
+        network: Hub name, folder, weights file, or `sample:NAME`.
+        config: What evolves and how.
+        texts: File with a text a line, for the signal `cosine`; None: the sample's texts, which have labels.
+        limit: Texts or images of the test split, which the champion is judged on at the end.
+    """
+
+    omitted: ClassVar[frozenset[str]] = frozenset()
+
+    network: str
+    config: EvolveConfig = field(default_factory=EvolveConfig)
+    texts: str | None = None
+    limit: int = 1000
+
+    def __post_init__(self) -> None:
+        MineWhat(network=self.network, limit=self.limit)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class MineRecipe:
     verb: ClassVar[str] = "mine"
 
@@ -142,17 +194,36 @@ class CompareRecipe:
     how: MineHow = field(default_factory=MineHow)
 
 
-Recipe = MineRecipe | CompareRecipe
-RECIPES: dict[str, type[MineRecipe] | type[CompareRecipe]] = {"mine": MineRecipe, "compare": CompareRecipe}
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvolveRecipe:
+    verb: ClassVar[str] = "evolve"
+
+    what: EvolveWhat
+    how: EvolveHow = field(default_factory=EvolveHow)
+
+
+Recipe = MineRecipe | CompareRecipe | EvolveRecipe
+RECIPES: dict[str, type[MineRecipe] | type[CompareRecipe] | type[EvolveRecipe]] = {
+    "mine": MineRecipe,
+    "compare": CompareRecipe,
+    "evolve": EvolveRecipe,
+}
+
+
+def in_folder(recipe: Recipe, run_dir: str) -> Recipe:
+    """The same recipe, run in the folder `run_dir`."""
+    if isinstance(recipe, EvolveRecipe):
+        return replace(recipe, how=replace(recipe.how, run_dir=run_dir))
+    return replace(recipe, how=replace(recipe.how, run_dir=run_dir))
 
 
 def to_mapping(recipe: Recipe) -> dict[str, Any]:
     """`verb`, `what` and `how` as YAML and JSON hold them, every field included."""
     what = asdict(recipe.what)
     config = {key: value for key, value in what.pop("config").items() if key not in recipe.what.omitted}
-    what = {key: list(value) if isinstance(value, tuple) else value for key, value in what.items()}
     network = what.pop("network")
-    return {"verb": recipe.verb, "what": {"network": network, **config, **what}, "how": asdict(recipe.how)}
+    what = {key: list(value) if isinstance(value, tuple) else value for key, value in (config | what).items()}
+    return {"verb": recipe.verb, "what": {"network": network, **what}, "how": asdict(recipe.how)}
 
 
 def identity(recipe: Recipe, fingerprint: str) -> str:
@@ -175,12 +246,18 @@ def identity(recipe: Recipe, fingerprint: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def parts(verb: str) -> tuple[Any, Any, Any]:
+    """The classes that a recipe of `verb` is made of: its what, the config in it, and its how."""
+    hints = typing.get_type_hints(RECIPES[verb])
+    return hints["what"], typing.get_type_hints(hints["what"])["config"], hints["how"]
+
+
 def keys(verb: str) -> dict[str, str]:
     """Every key of a recipe -> the part that it stands in: `what` or `how`."""
-    what = typing.get_type_hints(RECIPES[verb])["what"]
-    config = [f.name for f in fields(MineConfig) if f.name not in what.omitted]
+    what, config, how = parts(verb)
+    of_config = [f.name for f in fields(config) if f.name not in what.omitted]
     own = [f.name for f in fields(what) if f.name != "config"]
-    return dict.fromkeys([*own, *config], "what") | {f.name: "how" for f in fields(MineHow)}
+    return dict.fromkeys([*own, *of_config], "what") | {f.name: "how" for f in fields(how)}
 
 
 def default_of(config: type, name: str) -> Any:

@@ -1,12 +1,8 @@
 """Writes what was found as markdown: `report.md` with its figures in a run folder, and the model card of a DNA."""
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
-
-import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from dna_ray import __version__
 from dna_ray.mining.durable import write_file
@@ -16,10 +12,9 @@ from dna_ray.report import words
 from dna_ray.report.canvas import png, svg
 from dna_ray.report.figures import FIGURES, comparison
 from dna_ray.report.findings import Compared, Findings, best_first, first_metrics, score_json, score_metrics
+from dna_ray.report.markdown import PAGE, template, write_figures, yaml_of
 from dna_ray.report.rate_distortion import rate_distortion
 from dna_ray.report.rate_points import RatePoint, by_size, remarks, shown_metrics
-
-PAGE = "report.md"
 
 
 def write_page(folder: Path, findings: Findings) -> Path:
@@ -30,15 +25,7 @@ def write_page(folder: Path, findings: Findings) -> Path:
     Raises:
         SpaceError: No space left.
     """
-    captions: dict[str, str] = {}
-    for name, plot in FIGURES.items():
-        path = folder / "figures" / f"{name}.png"
-        figure = plot.draw(findings)
-        if figure is None:
-            path.unlink(missing_ok=True)
-            continue
-        write_file(path, [png(figure)])
-        captions[name] = plot.caption
+    captions = write_figures(folder, ((name, plot.caption, plot.draw(findings)) for name, plot in FIGURES.items()))
     write_file(folder / PAGE, [page(findings, captions).encode()])
     return folder / PAGE
 
@@ -49,7 +36,7 @@ def page(findings: Findings, captions: Mapping[str, str]) -> str:
     Args:
         captions: Name -> caption of each figure that lies in `figures/` beside it.
     """
-    return _render("report.md.j2", findings, captions=captions, recipe=_yaml(findings.recipe))
+    return _render("report.md.j2", findings, captions=captions, recipe=yaml_of(findings.recipe))
 
 
 def write_comparison(folder: Path, network: str, rows: Sequence[Compared], *, impossible: Sequence[str] = ()) -> Path:
@@ -68,7 +55,7 @@ def write_comparison(folder: Path, network: str, rows: Sequence[Compared], *, im
     notes = dict.fromkeys(
         note for row in rows if row.score is not None for note in score_json(row.score).get("notes", ())
     )
-    text = _template("comparison.md.j2").render(
+    text = template("comparison.md.j2").render(
         network=network,
         rows=scored,
         metric=metric,
@@ -96,7 +83,7 @@ def write_sweep(
     if figure is not None:
         write_file(folder / "figures" / "rate_distortion.png", [png(figure)])
         write_file(folder / "figures" / "rate_distortion.svg", [svg(figure)])
-    text = _template("sweep.md.j2").render(
+    text = template("sweep.md.j2").render(
         network=network,
         groups=by_size(points),
         metrics=shown_metrics(points),
@@ -119,11 +106,11 @@ def model_card(findings: Findings) -> str:
     if findings.base_model is not None:
         front |= {"base_model": findings.base_model, "base_model_relation": "quantized"}
     recipe = {"verb": findings.recipe.get("verb", "mine"), "what": findings.recipe.get("what", {})}
-    return _render("card.md.j2", findings, front=_yaml(front), recipe=_yaml(recipe))
+    return _render("card.md.j2", findings, front=yaml_of(front), recipe=yaml_of(recipe))
 
 
-def _render(template: str, findings: Findings, **more: Any) -> str:
-    return _template(template).render(
+def _render(name: str, findings: Findings, **more: Any) -> str:
+    return template(name).render(
         findings=findings,
         measures=findings.measures,
         score=None if findings.score is None else score_json(findings.score),
@@ -133,31 +120,3 @@ def _render(template: str, findings: Findings, **more: Any) -> str:
         version=__version__,
         **more,
     )
-
-
-def _template(name: str) -> Template:
-    environment = Environment(
-        loader=PackageLoader("dna_ray.report"),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        undefined=StrictUndefined,
-        autoescape=False,  # markdown: `code` and `prose` below do what it needs
-    )
-    environment.filters |= {"code": _code, "prose": _prose}
-    return environment.get_template(name)
-
-
-def _code(text: object) -> str:
-    """A name as inline code that ends neither its code span nor the cell of its table."""
-    line = " ".join(str(text).split())
-    return "`" + line.replace("`", "'").replace("|", "\\|") + "`"
-
-
-def _prose(text: object) -> str:
-    """Words that were not written for this page: one line, no HTML, no table cells."""
-    return escape(" ".join(str(text).split()), quote=False).replace("|", "\\|")
-
-
-def _yaml(value: Any) -> str:
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True).rstrip()

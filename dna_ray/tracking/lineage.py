@@ -17,6 +17,7 @@ from dna_ray.tracking.synced import all_synced
 
 WEIGHTS = "model.safetensors"
 
+LEAST = 4  # characters of an id by which something is found
 _LISTED = 6  # names in a message
 
 
@@ -92,7 +93,7 @@ def read_graph(store: Path) -> Graph:
     """The graph of all runs in a run store. A run whose journal cannot be read takes no part."""
     nodes: dict[str, Node] = {}
     edges: set[tuple[str, str]] = set()
-    for run, record in _records(store):
+    for run, record in records(store):
         for node in _nodes(run, record):
             nodes.setdefault(node.id, node)
         edges |= {(network["fingerprint"], record.origin) for network in record.networks}
@@ -116,7 +117,8 @@ def lineage_of(x: str | Path, store: Path) -> Lineage:
     )
 
 
-def _records(store: Path) -> Iterator[tuple[Path, Record]]:
+def records(store: Path) -> Iterator[tuple[Path, Record]]:
+    """All runs of a run store whose journals can be read, by name."""
     for run in sorted(path.parent for path in store.glob(f"*/{journal.FILE}")):
         try:
             yield run, read_record(run)
@@ -138,16 +140,21 @@ def _nodes(run: Path, record: Record) -> Iterator[Node]:
         yield Node(kind="dna", id=dna["id"], name=f"{dna['kind']} {dna['id'][:12]}", facts=facts, mlflow=model)
 
 
-def _find(x: str | Path, graph: Graph, store: Path) -> Node:
+def called(x: str | Path, graph: Graph, store: Path) -> list[Node]:
+    """The nodes that `x` may mean: by path or name, or else by the start of an id."""
     ids = _ids_of_path(Path(x), store)
     named = [n for n in graph.nodes.values() if n.id in ids or n.name == str(x)]
-    found = named or [n for n in graph.nodes.values() if len(str(x)) >= 4 and _starts(n, str(x))]
+    return named or [n for n in graph.nodes.values() if len(str(x)) >= LEAST and _starts(n, str(x))]
+
+
+def _find(x: str | Path, graph: Graph, store: Path) -> Node:
+    found = called(x, graph, store)
     if len(found) == 1:
         return found[0]
     if found:
         raise InputError(f"{x}: {len(found)} {_kinds(found)} are called so; give more of the id: {_ids(found)}")
     known = ", ".join(sorted({n.name for n in graph.nodes.values() if n.kind != "dna"})[:_LISTED]) or "nothing yet"
-    raise InputError(f"{x}: no network, run or DNA of that name or id in {store}, which holds {known}")
+    raise InputError(f"{x}: no network, run, DNA or agent of that name or id in {store}, which holds {known}")
 
 
 def _starts(node: Node, prefix: str) -> bool:

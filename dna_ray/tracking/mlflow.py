@@ -1,50 +1,37 @@
-"""A run's journal, replayed into MLflow: a run, its curves, the network as dataset, each DNA as a logged model.
+"""A run's journal, replayed into MLflow: a run, its curves, the network as dataset, and what it made as logged models.
 
-The only import of mlflow, which takes seconds: import this module where it is needed. What is sent twice is stored
-once: the MLflow run is found by its tag `dna.event`, its models by their tag `dna.id`, and metrics carry the times of
-the journal. Uses `MlflowClient` only; the fluent interface keeps global state that belongs to the user.
+With its neighbours `mlflow_*` the only import of mlflow, which takes seconds: import this module where it is needed.
+What is sent twice is stored once: the MLflow run is found by its tag `dna.event`, its models by their tag `dna.id`,
+agents by their tag `dna.agent`, and metrics carry the times of the journal. Uses `MlflowClient` only; the fluent
+interface keeps global state that belongs to the user.
 """
 
 import json
-import re
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
-from math import isfinite
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
 
 from mlflow import MlflowClient
-from mlflow.entities import (
-    Dataset,
-    DatasetInput,
-    InputTag,
-    LoggedModelOutput,
-    LoggedModelStatus,
-    Metric,
-    Param,
-    Run,
-    RunTag,
-)
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Run
 
 from dna_ray.tracking import journal, lock, notes
+from dna_ray.tracking.mlflow_agents import track_population
+from dna_ray.tracking.mlflow_models import DIGEST, FILE_LIMIT, NOTE, dna_figures, inside, track_dna
 from dna_ray.tracking.mlflow_server import connect, experiment_at, reaching
+from dna_ray.tracking.mlflow_values import (
+    MODEL_METRICS,
+    flatten,
+    log_metrics,
+    log_params,
+    log_tags,
+    metrics_of,
+    score_metrics,
+)
 from dna_ray.tracking.record import Event, Record, read_record
 from dna_ray.tracking.store import public, tracking_uri
 from dna_ray.tracking.synced import Synced, SyncReport, report, synced
 
-T = TypeVar("T")
-
-FILE_LIMIT = 16 * 2**20  # bytes; larger files are named in MLflow, not copied into it
-
 _LOCK = ".mlflow.lock"
-_NOTE = "mlflow.note.content"
 _TRAIN = "train/"  # what the names of curves begin with
-_METRICS = 1000  # metrics that MLflow takes in a call
-_MODEL_METRICS = 100  # more, sent twice, trip over each other in MLflow 3.17's search for what it already has
-_PARAMS = 100  # params or tags that MLflow takes in a call
-_VALUE = 500  # characters of a parameter that are kept
-_DIGEST = 36  # characters of a dataset's digest that MLflow keeps
-_NOTHING: Mapping[str, str] = {}
 _STATUS = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 
 
@@ -83,17 +70,20 @@ def _replay(client: MlflowClient, run: Path, record: Record, state: Synced) -> S
     _log_tags(client, record, state.run)
     inputs = [_dataset(network) for network in record.networks]
     client.log_inputs(state.run, datasets=inputs)
-    _log_metrics(client, state.run, _curves(record, after=state.step))
+    log_metrics(client, state.run, _curves(record, after=state.step))
     settled = [step for step in record.points if step <= record.settled]
     state = state.save(run, step=max(settled, default=state.step))
     for number, dna in enumerate(record.dna):
-        model = _track_dna(client, run, dna, record, state)
+        model = track_dna(client, run, dna, record, state)
         state = state.save(run, models={**state.models, dna["id"]: model})
-        _log_metrics(client, state.run, _figures(dna, record, number, model), batch=_MODEL_METRICS)
-    others = [score for score in record.scores if score["subject"] not in state.models]
-    _log_metrics(client, state.run, [metric for score in others for metric in _score(score)])
+        log_metrics(client, state.run, dna_figures(dna, record, number, model), batch=MODEL_METRICS)
+    if record.evolution is not None:
+        state = track_population(client, run, record, record.evolution, state)
+    others = [score for score in record.scores if score["subject"] not in state.models or "name" in score]
+    named = [metric for score in others for metric in score_metrics(score, name=score.get("name", ""))]
+    log_metrics(client, state.run, named)
     _log_artifacts(client, run, record, state.run)
-    client.set_tag(state.run, _NOTE, notes.run_note(record, state.experiment, state.models))
+    client.set_tag(state.run, NOTE, notes.run_note(record, state.experiment, state.models))
     return state
 
 
@@ -132,20 +122,8 @@ def _log_tags(client: MlflowClient, record: Record, run: str) -> None:
     tags |= {f"dna.version.{key}": value for key, value in flatten(record.versions)}
     if record.reason:
         tags["dna.reason"] = record.reason
-    for chunk in _chunks((Param(_key(k), v) for k, v in flatten(record.what)), _PARAMS):
-        client.log_batch(run, params=chunk, synchronous=True)
-    for chunk in _chunks((RunTag(_key(k), v) for k, v in tags.items()), _PARAMS):
-        client.log_batch(run, tags=chunk, synchronous=True)
-
-
-def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Nested values as dotted names and text of at most 500 characters; None is left out, passwords in URIs too."""
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from flatten(value, f"{prefix}{key}.")
-        elif value is not None:
-            text = public(value) if isinstance(value, str) else json.dumps(value)
-            yield f"{prefix}{key}", text if len(text) <= _VALUE else text[: _VALUE - 1] + "…"
+    log_params(client, run, flatten(record.what))
+    log_tags(client, run, tags)
 
 
 def _dataset(network: Event) -> DatasetInput:
@@ -153,7 +131,7 @@ def _dataset(network: Event) -> DatasetInput:
     source = {"uri": network["name"], "fingerprint": network["fingerprint"]}
     dataset = Dataset(
         name=network["name"],
-        digest=network["fingerprint"][:_DIGEST],
+        digest=network["fingerprint"][:DIGEST],
         source_type="network",
         source=json.dumps(source),
         profile=json.dumps(profile),
@@ -165,113 +143,15 @@ def _curves(record: Record, *, after: int) -> Iterator[Metric]:
     for step, point in record.points.items():
         if after < step <= record.settled:
             figures = {key: value for key, value in point.items() if key not in ("step", "time")}
-            yield from _metrics(figures, prefix=_TRAIN, time=point["time"], step=step)
-
-
-def _track_dna(client: MlflowClient, run: Path, dna: Event, record: Record, state: Synced) -> str:
-    """The DNA's logged model, made or completed, as an output of the run; returns its id."""
-    models = client.search_logged_models([state.experiment], f"source_run_id = '{state.run}'")
-    model = next((m for m in models if m.tags.get("dna.id") == dna["id"]), None)
-    if model is None:
-        model = client.create_logged_model(
-            state.experiment,
-            name=_model_name(dna, record),
-            source_run_id=state.run,
-            tags=_dna_tags(dna, record),
-            params=dict(flatten(_dna_params(dna, record))),
-            model_type="dna",
-        )
-    if model.status != LoggedModelStatus.READY:
-        for file, folder in _dna_files(run, dna["folder"]):
-            client.log_model_artifact(model.model_id, str(file), folder)
-        client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
-    client.set_logged_model_tags(model.model_id, {_NOTE: notes.dna_note(dna, record, state.experiment, state.run)})
-    outputs = client.get_run(state.run).outputs.model_outputs
-    if model.model_id not in [output.model_id for output in outputs]:
-        step = max(record.points, default=0)
-        client.log_outputs(state.run, [LoggedModelOutput(model.model_id, step)])
-    return str(model.model_id)
-
-
-def _dna_params(dna: Event, record: Record) -> dict[str, Any]:
-    """What decided the DNA. The UI shows a model's parameters, not its tags: so its network is named here too."""
-    made_of = {"network": _network_name(dna, record), "network.fingerprint": dna["network"]}
-    return {**made_of, "kind": dna["kind"], "bytes": dna["bytes"], **dna.get("params", {})}
-
-
-def _dna_tags(dna: Event, record: Record) -> dict[str, str]:
-    not_finite = {k: v for k, v in dna.get("metrics", {}).items() if isinstance(v, float) and not isfinite(v)}
-    return {
-        "dna.id": dna["id"],
-        "dna.kind": dna["kind"],
-        "dna.network": dna["network"],
-        "dna.parents": json.dumps([dna["network"]]),
-        "dna.folder": dna["folder"],
-        "dna.event": record.origin,
-        **{f"dna.metric.{key}": str(value) for key, value in not_finite.items()},
-    }
-
-
-def _model_name(dna: Event, record: Record) -> str:
-    """As the network is called, without the characters that MLflow refuses, and with the start of the DNA's id."""
-    *_, name = re.split("[/:]", _network_name(dna, record).rstrip("/"))
-    return f"{re.sub('[^A-Za-z0-9_-]', '-', name)}-{dna['kind']}-{dna['id'][:8]}"
-
-
-def _network_name(dna: Event, record: Record) -> str:
-    names = {network["fingerprint"]: network["name"] for network in record.networks}
-    return str(names.get(dna["network"], dna["network"][:12]))
-
-
-def _dna_files(run: Path, folder: str) -> Iterator[tuple[Path, str | None]]:
-    """The files of a DNA folder that are copied, and their place; none for a folder outside the run's."""
-    root = _inside(run, folder)
-    if root is None:
-        return
-    for file in sorted(root.rglob("*")):
-        if file.is_file() and not file.is_symlink() and file.stat().st_size <= FILE_LIMIT:
-            place = file.parent.relative_to(root).as_posix()
-            yield file, None if place == "." else place
-
-
-def _figures(dna: Event, record: Record, number: int, model: str) -> Iterator[Metric]:
-    """What was measured on a DNA: on its model against its network, and on the run at the number of the DNA in it."""
-    of = {"model_id": model, "dataset_name": _network_name(dna, record), "dataset_digest": dna["network"][:_DIGEST]}
-    yield from _metrics(dna.get("metrics", {}), time=dna["time"], step=number, of=of)
-    for score in record.scores_of(dna["id"]):
-        yield from _score(score, number, of)
-
-
-def _score(score: Event, number: int = 0, of: Mapping[str, str] = _NOTHING) -> Iterator[Metric]:
-    yield from _metrics(score["metrics"], prefix=f"{score['task']}/", time=score["time"], step=number, of=of)
-
-
-def _metrics(
-    values: Mapping[str, Any], *, prefix: str = "", time: int, step: int, of: Mapping[str, str] = _NOTHING
-) -> Iterator[Metric]:
-    """The finite numbers of `values`; MLflow would store infinity as 1.8e308."""
-    for key, value in values.items():
-        if isinstance(value, int | float) and isfinite(value):
-            yield Metric(_key(prefix + key), float(value), time, step, **of)
-
-
-def _log_metrics(client: MlflowClient, run: str, metrics: Iterable[Metric], *, batch: int = _METRICS) -> None:
-    for chunk in _chunks(metrics, batch):
-        client.log_batch(run, metrics=chunk, synchronous=True)
+            yield from metrics_of(figures, prefix=_TRAIN, time=point["time"], step=step)
 
 
 def _log_artifacts(client: MlflowClient, run: Path, record: Record, tracked: str) -> None:
     for name in ("recipe.yaml", *record.artifacts):
-        path = _inside(run, name)
+        path = inside(run, name)
         if path is not None and path.is_file() and path.stat().st_size <= FILE_LIMIT:
             folder = Path(name).parent.as_posix()
             client.log_artifact(tracked, str(path), None if folder == "." else folder)
-
-
-def _inside(run: Path, name: str) -> Path | None:
-    """The path of `name` in the run folder, or None if it leads out of it: a journal can come from a stranger."""
-    path = (run / name).resolve()
-    return path if path.is_relative_to(run.resolve()) else None
 
 
 def _status(run: Path, record: Record) -> str:
@@ -287,14 +167,3 @@ def _set_status(client: MlflowClient, tracked: Run, status: str, record: Record)
         client.update_run(tracked.info.run_id, status=status)
     else:
         client.set_terminated(tracked.info.run_id, status, record.last)
-
-
-def _key(name: str) -> str:
-    """A name with the characters that MLflow allows."""
-    return "".join(c if c.isalnum() or c in "_-. /" else "_" for c in name)[:250]
-
-
-def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    iterator = iter(items)
-    while chunk := list(islice(iterator, size)):
-        yield chunk

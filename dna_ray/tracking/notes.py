@@ -4,12 +4,15 @@ from collections.abc import Iterable, Mapping
 from math import isfinite
 from typing import Any
 
+from dna_ray.evolution.chronicle import AgentRecord, Chronicle
+from dna_ray.evolution.genealogy import formula
 from dna_ray.tracking.record import Event, Record
 from dna_ray.tracking.store import TRAINING_VIEW
 
 EXPERIMENT_NOTE = (
     "Weights of trained networks, mined by `dna_ray` into compact functions of coordinates.\n\n"
     "Each **run** has its recipe as parameters, its curves as metrics, and the network that it read as a dataset. "
+    "Runs that evolve sparsity agents hold a nested run for each, with its parents in the tag `dna.parents`. "
     "Each **DNA** is a logged model, with its own figures and a link to its run. "
     "Search kin by tag: `dna.network` is a network's fingerprint, `dna.id` a DNA's sha256."
 )
@@ -31,6 +34,8 @@ def run_note(record: Record, experiment: str, models: Mapping[str, str]) -> str:
             link = f"[{dna['id'][:12]}]({model_link(experiment, model)})"
             figures = _figures(dna.get("metrics", {}))
             lines.append(f"* DNA {link}: {dna['kind']}, {dna['bytes']:,} bytes; {figures}")
+    if record.evolution is not None:
+        lines += _search(record.evolution, experiment, models)
     lines += [f"* Network **{n['name']}** `{n['fingerprint'][:12]}`: {_network(n)}" for n in record.networks]
     lines.append(f"* Recipe `{record.identity[:12]}` of `dna-ray {record.verb}`" + _outcome(record))
     return "\n".join(lines)
@@ -48,6 +53,40 @@ def dna_note(dna: Event, record: Record, experiment: str, run: str) -> str:
         f"* network `{dna['network'][:12]}`, DNA `{dna['id'][:12]}`",
     ]
     return "\n".join(lines)
+
+
+def agent_note(agent: AgentRecord, experiment: str, parents: Mapping[str, str]) -> str:
+    """What an agent does, and the runs of its parents."""
+    links = [f"[{parent[:12]}]({run_link(experiment, run)})" for parent, run in parents.items()]
+    made = f"`{agent.operator}`" + (f" of {' and '.join(links)}" if links else "")
+    return f"{made}: `{formula(agent)}`, which is {agent.words}"
+
+
+def champion_note(champion: Event, record: Record, experiment: str, run: str) -> str:
+    """What the champion is, and the run that it came from."""
+    lines = [
+        f"Champion `{champion['id'][:12]}` of the run [{record.name}]({run_link(experiment, run)}): keeps weights by "
+        f"**{champion['words']}**, {champion['sparsity']:.1%} of them zero.",
+        "",
+        *(f"* {s['task']}: {_figures(s.get('metrics', {}))}" for s in record.scores_of(champion["id"])),
+        "",
+        "```python",
+        champion["python"].rstrip(),
+        "```",
+    ]
+    return "\n".join(lines)
+
+
+def _search(search: Chronicle, experiment: str, models: Mapping[str, str]) -> list[str]:
+    """The champion, what came of all agents, and where their genealogy is."""
+    lines = []
+    if search.champion is not None:
+        name = search.champion["id"]
+        link = f"[{name[:12]}]({model_link(experiment, models[name])})" if name in models else f"`{name[:12]}`"
+        lines.append(f"* Champion {link}: {search.champion['words']}, {search.champion['sparsity']:.1%} zeros")
+    counts = ", ".join(f"{count:,} {name}" for name, count in search.counts.items())
+    lines.append(f"* {len(search.agents):,} agents, each in a run of its own: {counts}. Genealogy: `lineage.html`")
+    return lines
 
 
 def _outcome(record: Record) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dna_ray.errors import ArtifactError
+from dna_ray.evolution.chronicle import Chronicle, chronicle
 from dna_ray.tracking import journal
 
 Event = Mapping[str, Any]
@@ -30,8 +31,9 @@ class Record:
         points: Step -> point of the curves, by step. A step that a resume repeated has its last values, its first time.
         settled: Steps up to this one are in a checkpoint, or the run has ended: a resume does not repeat them.
         dna: The DNA that was made, each once.
-        scores: The scores, each subject and task once.
+        scores: The scores, each subject and task once; where networks of a run have names, each name once.
         artifacts: Files, relative to the run folder.
+        evolution: The search that the run made; None where it made none.
         resumes: How often it was resumed.
         status: `finished`, `failed` or `stopped`; None as long as the run has not ended.
         reason: Why it failed or stopped.
@@ -53,6 +55,7 @@ class Record:
     dna: tuple[Event, ...]
     scores: tuple[Event, ...]
     artifacts: tuple[str, ...]
+    evolution: Chronicle | None
     resumes: int
     status: str | None
     reason: str | None
@@ -97,8 +100,9 @@ def fold(entries: Sequence[Event]) -> Record:
         points=_points(entries),
         settled=inf if ended else max(checkpoints, default=-1),
         dna=_last(_of(entries, "dna"), "id"),
-        scores=_last(_of(entries, "score"), "subject", "task"),
+        scores=_last(_of(entries, "score"), "subject", "task", "name"),
         artifacts=tuple(dict.fromkeys(e["file"] for e in _of(entries, "artifact"))),
+        evolution=chronicle(entries),
         resumes=len(_of(entries, "resumed")),
         status=end["status"] if ended else None,
         reason=end.get("reason") if ended else None,
@@ -112,7 +116,7 @@ def _of(entries: Iterable[Event], kind: str) -> list[Event]:
 
 def _last(events: Iterable[Event], *keys: str) -> tuple[Event, ...]:
     """The last event for each value of `keys`, in the order in which the values first came."""
-    return tuple({tuple(event[key] for key in keys): event for event in events}.values())
+    return tuple({tuple(event.get(key) for key in keys): event for event in events}.values())
 
 
 def _points(entries: Iterable[Event]) -> dict[int, Event]:

@@ -23,8 +23,10 @@ class Synced:
         uri: Of the tracking server, without user and password.
         experiment: Its experiment's id.
         run: Its run's id; empty where nothing was sent yet.
-        models: DNA id -> id of its LoggedModel.
+        models: Id of a DNA or a champion -> id of its LoggedModel.
         step: The curves were sent up to this step.
+        told: Batches of agents that were sent.
+        generation: The curves of a search were sent up to this generation.
         entries: Entries of the journal that were taken into account.
     """
 
@@ -33,6 +35,8 @@ class Synced:
     run: str = ""
     models: dict[str, str] = field(default_factory=dict)
     step: int = -1
+    told: int = 0
+    generation: int = 0
     entries: int = 0
 
     def save(self, folder: Path, **changes: Any) -> Self:

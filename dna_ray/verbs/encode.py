@@ -9,7 +9,6 @@ from typing import Any
 from dna_ray.mining import coded
 from dna_ray.mining.budget import fit_to_file
 from dna_ray.mining.coding.analysis import Known
-from dna_ray.mining.coding.curves import one_thread
 from dna_ray.mining.coding.passes import Here, Runner
 from dna_ray.mining.config import MineConfig
 from dna_ray.mining.field import Field
@@ -17,6 +16,7 @@ from dna_ray.mining.kind import Kind, Payload
 from dna_ray.networks import Network, in_memory
 from dna_ray.recipe import MineHow
 from dna_ray.tasks import TaskSettings, sensitivity
+from dna_ray.tasks.threads import threads_of_torch
 from dna_ray.verbs.heal import heal
 from dna_ray.verbs.progress import Progress
 from dna_ray.verbs.train import Tell
@@ -114,5 +114,5 @@ def _fit(
 
 
 def _part(*parts: object) -> tuple[dict[str, sensitivity.Sums], None]:
-    with one_thread():  # whose sums are the same bits wherever they are made
+    with threads_of_torch(1):  # whose sums are the same bits wherever they are made
         return sensitivity.sums_of(*parts), None  # type: ignore[arg-type]

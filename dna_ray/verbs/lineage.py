@@ -1,4 +1,4 @@
-"""Ancestors and descendants of a network, a run or a DNA, as the journals of the run store tell them."""
+"""Ancestors and descendants of a network, a run, a DNA or an agent, as the journals of the run store tell them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.console import RenderableType
 
+from dna_ray.tracking.ancestry import Ancestry, ancestry_of
 from dna_ray.tracking.lineage import Lineage, lineage_of
 from dna_ray.tracking.store import home as default_home
 from dna_ray.verbs.result import plain
@@ -13,7 +14,7 @@ from dna_ray.verbs.result import plain
 
 @dataclass(frozen=True, slots=True)
 class LineageResult:
-    lineage: Lineage
+    lineage: Lineage | Ancestry
 
     def to_json(self) -> dict[str, Any]:
         return self.lineage.to_json()
@@ -26,9 +27,10 @@ def lineage(x: str, *, home: Path | None = None) -> LineageResult:
     """Finds what `x` came from and what came of it.
 
     Args:
-        x: A DNA folder or file, a run, the name of a network, or the start of an id.
+        x: A DNA folder or file, a run, the name of a network, or the start of an id: of any of these, or of an agent.
 
     Raises:
         InputError: Nothing in the run store is called so, or several are.
     """
-    return LineageResult(lineage_of(x, home or default_home()))
+    store = home or default_home()
+    return LineageResult(ancestry_of(x, store) or lineage_of(x, store))

@@ -19,7 +19,7 @@ from dna_ray.mining.dna import file_size
 from dna_ray.mining.field import Field, read_field
 from dna_ray.mining.sine import fast_dtype
 from dna_ray.networks import Network, load
-from dna_ray.recipe import MineRecipe, Recipe
+from dna_ray.recipe import CompareRecipe, MineRecipe
 from dna_ray.verbs.progress import Progress
 from dna_ray.verbs.result import count, duration, plain, size
 from dna_ray.verbs.runs import planned_folder
@@ -81,7 +81,9 @@ def plan_mine(recipe: MineRecipe, progress: Progress) -> MinePlan:
     return plan_kind(network, field, recipe.what.config, recipe, progress)
 
 
-def plan_kind(network: Network, field: Field, config: MineConfig, recipe: Recipe, progress: Progress) -> MinePlan:
+def plan_kind(
+    network: Network, field: Field, config: MineConfig, recipe: MineRecipe | CompareRecipe, progress: Progress
+) -> MinePlan:
     """The plan of one kind: sine kinds are drafted, the others are fitted, which is quick.
 
     Raises:

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("name", ["siren_gemm", "loader_loops", "cli_start"])
+@pytest.mark.parametrize("name", ["siren_gemm", "loader_loops", "cli_start", "search_overhead"])
 def test_benchmark_runs_at_toy_size(name: str, tmp_path: Path):
     figures = tmp_path / "figures.json"
     command = [sys.executable, str(ROOT / "benchmarks" / f"{name}.py"), "--quick", "--json", str(figures)]

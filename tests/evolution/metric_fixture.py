@@ -8,11 +8,11 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dna_ray.evolution.layers import Layer
 from dna_ray.evolution.metric.probes import Probe
 from dna_ray.evolution.metric.program import MOST_DEPTH, MOST_NODES, Program, constant
 from dna_ray.evolution.metric.symbols import LEAVES, OPERATIONS
-from dna_ray.evolution.statistics import InputStatistics
+from dna_ray.evolution.sparsity.layers import Layer
+from dna_ray.evolution.sparsity.statistics import InputStatistics
 
 ANY_FLOAT = st.floats(width=32)
 

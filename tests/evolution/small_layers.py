@@ -4,8 +4,8 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dna_ray.evolution.layers import Layer
-from dna_ray.evolution.statistics import InputStatistics
+from dna_ray.evolution.sparsity.layers import Layer
+from dna_ray.evolution.sparsity.statistics import InputStatistics
 
 
 def statistics_of(x: Tensor) -> InputStatistics:

@@ -5,18 +5,18 @@ from functools import lru_cache
 
 import numpy as np
 
-from dna_ray.evolution import profile
 from dna_ray.evolution.agent import EVERY_KIND, Agent, Evaluation
-from dna_ray.evolution.behaviour import signature
-from dna_ray.evolution.budget import in_weights
-from dna_ray.evolution.curves import ErrorCurve
-from dna_ray.evolution.founders import founders
-from dna_ray.evolution.layers import Layer
 from dna_ray.evolution.metric.founders import RIA
 from dna_ray.evolution.metric.program import Program
-from dna_ray.evolution.search import Search
-from dna_ray.evolution.searcher import Batch
+from dna_ray.evolution.search.behaviour import signature
+from dna_ray.evolution.search.founders import founders
+from dna_ray.evolution.search.search import Search
+from dna_ray.evolution.search.searcher import Batch
 from dna_ray.evolution.space import Space
+from dna_ray.evolution.sparsity import profile
+from dna_ray.evolution.sparsity.budget import in_weights
+from dna_ray.evolution.sparsity.curves import ErrorCurve
+from dna_ray.evolution.sparsity.layers import Layer
 
 RUNGS = (1, 4, 16)
 KINDS = ("query", "value", "ffn_in", "ffn_out")

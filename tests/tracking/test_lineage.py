@@ -73,7 +73,9 @@ def test_a_network_is_found_by_the_start_of_its_fingerprint(runs: Path):
 
 
 def test_what_is_not_there_is_said_with_what_is(runs: Path):
-    with pytest.raises(InputError, match=r"nothere: no network, run or DNA .* compare-minilm-0f1e2d3c4b5a, mine-min"):
+    with pytest.raises(
+        InputError, match=r"nothere: no network, run, DNA or agent .* compare-minilm-0f1e2d3c4b5a, mine-min"
+    ):
         lineage_of("nothere", runs)
     with pytest.raises(InputError, match="which holds nothing yet"):
         lineage_of("nothere", runs / "empty")

@@ -4,10 +4,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dna_ray.evolution.layers import Layer
 from dna_ray.evolution.metric.program import Program
 from dna_ray.evolution.metric.symbols import BOUND, CONST, LEAVES, OPERATIONS
-from dna_ray.evolution.statistics import InputStatistics
+from dna_ray.evolution.sparsity.layers import Layer
+from dna_ray.evolution.sparsity.statistics import InputStatistics
 
 
 @torch.no_grad()

@@ -8,10 +8,10 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from dna_ray.evolution.layers import Layer
 from dna_ray.evolution.metric.evaluate import evaluate
 from dna_ray.evolution.metric.program import Program
-from dna_ray.evolution.statistics import InputStatistics
+from dna_ray.evolution.sparsity.layers import Layer
+from dna_ray.evolution.sparsity.statistics import InputStatistics
 
 _HUGE, _DENORMAL = 3e38, 1e-40
 _SHAPES = ((16, 24), (24, 10), (1, 40))  # of the ordinary layers, first to last

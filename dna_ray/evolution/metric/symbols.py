@@ -15,8 +15,8 @@ from enum import Flag, auto
 import torch
 from torch import Tensor
 
-from dna_ray.evolution.layers import Layer
-from dna_ray.evolution.statistics import InputStatistics
+from dna_ray.evolution.sparsity.layers import Layer
+from dna_ray.evolution.sparsity.statistics import InputStatistics
 
 BOUND = 1e30  # largest absolute value of anything
 TINY = 1e-12  # smallest absolute value of a divisor

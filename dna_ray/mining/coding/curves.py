@@ -8,8 +8,6 @@ part of the search (variable projection [1]). Frequencies start where the matrix
     separate. SIAM Journal on Numerical Analysis, 1973.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from math import cos, pi, sqrt
 
@@ -90,17 +88,6 @@ def train_curves(matrix: Tensor, shape: CurvesShape, *, seed: int) -> Half:
         loss.backward()
         optimizer.step()
     return torch.cat([values.detach().flatten() for values in parameters]).half().numpy()
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Products of torch in one order, whatever the number of threads was."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _parts(parameters: Values, shape: CurvesShape) -> tuple[Values, Values, Values, Values]:

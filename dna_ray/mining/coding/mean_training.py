@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from dna_ray.mining.coding.analysis import Scales
 from dna_ray.mining.coding.classes import scale_field
-from dna_ray.mining.coding.curves import CurvesShape, curves, one_thread, train_curves
+from dna_ray.mining.coding.curves import CurvesShape, curves, train_curves
 from dna_ray.mining.coding.integers import encode_integers
 from dna_ray.mining.coding.mean import EXPONENTS, MOST_OUTER, Matrix, Mean, Means, MeanShape
 from dna_ray.mining.coding.passes import Read
 from dna_ray.mining.coding.side import Side
 from dna_ray.mining.smoothness import Smoothness, smoothness
 from dna_ray.networks import TensorInfo
+from dna_ray.tasks.threads import threads_of_torch
 
 _SHARE = 0.18  # of what a matrix takes without a mean: what its functions may take
 _CORE_BITS = 12  # the largest number of a core lies below 2^12, so that small ones keep their precision
@@ -74,7 +75,7 @@ def _shape(matrix: int, size: tuple[int, int], axes: Smoothness, room: float) ->
 def _trained(matrix: Matrix, shape: MeanShape, seed: int) -> Mean:
     """Curves along each smooth axis, and then the core that is best for them as they are stored."""
     of_rows = of_cols = np.empty(0, np.float16)
-    with one_thread():
+    with threads_of_torch(1):
         values = torch.from_numpy(matrix / max(float(np.abs(matrix).max()), 1e-38))
         core = torch.from_numpy(matrix).double()
         if shape.rows:

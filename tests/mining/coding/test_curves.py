@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from dna_ray.mining.coding.curves import OMEGA, CurvesShape, curves, one_thread, product, train_curves
+from dna_ray.mining.coding.curves import OMEGA, CurvesShape, curves, product, train_curves
+from dna_ray.tasks.threads import threads_of_torch
 
 SHAPE = CurvesShape(10, 3)
 
@@ -71,7 +72,7 @@ def test_the_same_seed_gives_the_same_bytes_with_any_number_of_threads():
     try:
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            with one_thread():
+            with threads_of_torch(1):
                 found.append(train_curves(matrix, SHAPE, seed=5))
             assert torch.get_num_threads() == threads
     finally:

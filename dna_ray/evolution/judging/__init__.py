@@ -1,0 +1,1 @@
+"""How well agents do: the race, the test split, and what was computed beside what was measured."""

@@ -1,0 +1,1 @@
+"""Who is tried next: the machine, its archive and operators, and its rivals."""

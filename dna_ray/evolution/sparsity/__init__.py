@@ -1,0 +1,1 @@
+"""Which weights go: layers, budgets, profiles, masks, and the network without them."""
