@@ -1,6 +1,6 @@
 """What a search is compared with: one table of searchers, all of which get the same founders and evaluations.
 
-To add one: add its factory, and its line here. `tests/evolution/search/test_baselines.py` then holds it to what all promise.
+To add one: add its factory, and its line here. `tests/evolution/search/test_baselines.py` holds it to what all promise.
 """
 
 from collections.abc import Callable, Mapping, Sequence

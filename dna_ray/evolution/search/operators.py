@@ -1,8 +1,7 @@
 """How agents are made from agents: one table of pure functions of the parents, the space and a random generator.
 
-What they give spends the budget of the space exactly. Where nothing changes, it is the
-first parent itself. To add
-an operator: add its function, and its line here. `tests/evolution/search/test_operators.py` then holds it to what all keep.
+What they give spends the budget of the space exactly. Where nothing changes, it is the first parent itself. To add an
+operator: add its function, and its line here. `tests/evolution/search/test_operators.py` holds it to what all keep.
 """
 
 from collections.abc import Callable, Mapping, Sequence
