@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from dna_ray.mining import vectors
@@ -16,8 +15,8 @@ from dna_ray.mining.coding.decoder import STREAMS
 from dna_ray.mining.coding.mean import MEANS, Means
 from dna_ray.mining.coding.side import BASES, COLS, MIDDLES, ROWS, Side
 from dna_ray.mining.coding.stream import Models, decode
+from dna_ray.mining.coding.threads import share_threads
 from dna_ray.mining.coding.trellis import Trellis, trellis
-from dna_ray.mining.coding.viterbi import use_threads
 from dna_ray.mining.kind import Payload
 from dna_ray.networks import TensorInfo
 
@@ -71,7 +70,7 @@ def charges(payload: Payload, side: Side, means: Means, matrices: Sequence[Tenso
 
 
 def _of_streams(payload: Payload, side: Side, matrices: Sequence[TensorInfo]) -> Bits:
-    use_threads(torch.get_num_threads())
+    share_threads()
     codebook, step = Codebook.read(payload), offset(payload.params["step"])
     lengths, models, path = payload.params["words"], Models(codebook), trellis(payload.params["states"])
     streams = payload.section(STREAMS, "u4", sum(lengths))

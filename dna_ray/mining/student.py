@@ -12,7 +12,7 @@ from dna_ray.mining.coding.codebook import Codebook
 from dna_ray.mining.coding.latent import Codes
 from dna_ray.mining.coding.mean import read_means
 from dna_ray.mining.coding.side import read_side
-from dna_ray.mining.coding.viterbi import use_threads
+from dna_ray.mining.coding.threads import share_threads
 from dna_ray.mining.dna import read_dna
 from dna_ray.mining.field import Field, as_matrix, from_matrix
 from dna_ray.mining.fit import Team
@@ -101,7 +101,7 @@ class Student:
 
     def _round(self, team: Team) -> dict[str, Tensor]:
         """Of each matrix, what rounding adds to its latents."""
-        use_threads(torch.get_num_threads())
+        share_threads()
         seen = {name: torch.zeros_like(latent, device=self._device) for name, latent in self.latents.items()}
         for name, latent in self.latents.items():
             first, last = (len(latent) * rank // team.size for rank in (team.rank, team.rank + 1))

@@ -17,8 +17,8 @@ from dna_ray.mining.coding.mean import read_means
 from dna_ray.mining.coding.side import Side, read_side
 from dna_ray.mining.coding.stream import Models
 from dna_ray.mining.coding.stream import decode as decode_stream
+from dna_ray.mining.coding.threads import share_threads
 from dna_ray.mining.coding.trellis import STATES, trellis
-from dna_ray.mining.coding.viterbi import use_threads
 from dna_ray.mining.field import from_matrix
 from dna_ray.mining.kind import Payload
 from dna_ray.networks import Anatomy
@@ -33,7 +33,7 @@ def decode_matrices(payload: Payload, anatomy: Anatomy) -> Iterator[tuple[str, T
     Raises:
         ArtifactError: Header and sections do not fit the anatomy or each other.
     """
-    use_threads(torch.get_num_threads())
+    share_threads()
     side, means = read_side(payload, anatomy.matrices), read_means(payload, anatomy.matrices)
     rotations = side.rotations(anatomy.matrices)
     rows = {cols: _Rows(parts) for cols, parts in _decode_blocks(payload, anatomy, side).items()}

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from dna_ray.mining.coding.blocks import Block
@@ -18,8 +17,9 @@ from dna_ray.mining.coding.counting import Tally, tally
 from dna_ray.mining.coding.feedback import Fed, quantise_fed
 from dna_ray.mining.coding.side import Side
 from dna_ray.mining.coding.stream import Models, Words, encode
+from dna_ray.mining.coding.threads import share_threads
 from dna_ray.mining.coding.trellis import Trellis, trellis
-from dna_ray.mining.coding.viterbi import Costs, quantise, use_threads
+from dna_ray.mining.coding.viterbi import Costs, quantise
 from dna_ray.networks import TensorInfo
 
 PRICE = 0.35  # lambda: squared steps a bit, about the slope of the rate-distortion function at every rate
@@ -94,7 +94,7 @@ def count(
     source: Handle, block: Block, side: Side, step: float, costs: Costs, states: int, every: int
 ) -> tuple[Tally, None]:
     """A pass over each `every`-th row of each part of a block."""
-    use_threads(torch.get_num_threads())
+    share_threads()
     kept = _sampled(block, every)
     whole, made = side.class_map(block, offset(step)), _made(source)
     of = ClassMap(whole.rows[kept], whole.cols, whole.matrix[kept])
@@ -108,7 +108,7 @@ def index(
     source: Handle, block: Block, side: Side, step: float, costs: Costs, states: int
 ) -> tuple[Tally, NDArray[Any]]:
     """A pass over a whole block, and its indices in the smallest integer dtype that holds them."""
-    use_threads(torch.get_num_threads())
+    share_threads()
     of = side.class_map(block, offset(step))
     targets, indices = _quantised(_made(source), of, step, costs, trellis(states))
     return tally(targets, indices, of, trellis(states)), _narrow(indices)

@@ -214,8 +214,3 @@ def _trace(lane: Any, path: Any, chosen: Any, best: Any, branch: Any, before: An
         indices[c] = k if values[c] >= 0 else -k
         state = before[state, way]
     return end
-
-
-def use_threads(number: int) -> None:
-    """How many threads the functions here use from now on."""
-    numba.set_num_threads(min(number, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]

@@ -4,14 +4,16 @@ from itertools import pairwise
 import numba
 import numpy as np
 import pytest
+import torch
 from coded_fixture import class_of, gaussians, one_class
 from numpy.typing import NDArray
 
 from dna_ray.mining.coding.classes import CLASSES, UNIT, ClassMap
 from dna_ray.mining.coding.codebook import MAGNITUDES, guess
 from dna_ray.mining.coding.passes import PRICE
+from dna_ray.mining.coding.threads import share_threads
 from dna_ray.mining.coding.trellis import STATES, Trellis, trellis
-from dna_ray.mining.coding.viterbi import quantise, use_threads
+from dna_ray.mining.coding.viterbi import quantise
 
 COSTS = guess().costs()
 
@@ -96,7 +98,8 @@ def test_the_number_of_threads_does_not_matter(threads: None):
     values, of = gaussians(300, 50), ClassMap(*_mixed(300, 50, matrices=2))
     found = []
     for number in (1, 2, 1000):
-        use_threads(number)
+        torch.set_num_threads(number)
+        share_threads()
         found.append(quantise(values, of, COSTS, trellis(8), PRICE))
     assert np.array_equal(found[0], found[1])
     assert np.array_equal(found[0], found[2])
