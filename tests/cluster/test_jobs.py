@@ -138,4 +138,4 @@ def test_without_the_token_nobody_submits(head: Head, project: Path, tmp_path: P
 def test_the_recipes_of_the_jobs_are_whole():
     for path in (ROOT / "jobs" / "recipes").glob("*.yaml"):
         recipe = read_recipe(path)
-        assert recipe.what.network == f"sample:{path.stem}"
+        assert recipe.what.network == f"sample:{path.stem.removeprefix('evolve-')}"
