@@ -19,7 +19,7 @@ help: ## Show this list
 setup: $(READY) ## Set up .venv with the exact versions of requirements.lock
 
 mine: $(READY) ## Mine sample:minilm on a local Ray cluster; HEAL=1 lets it learn again what coding lost
-	@$(BIN)/dna-ray mine sample:minilm --ratio 22 $(if $(HEAL),--heal agreement --steps 300) $(ARGS)
+	@$(BIN)/dna-ray mine sample:minilm --ratio 22 $(if $(HEAL),--heal agreement --steps 400) $(ARGS)
 
 evolve: $(READY) ## Evolve 200 sparsity agents on sample:minilm on a local Ray cluster
 	@$(BIN)/dna-ray evolve sample:minilm $(ARGS)

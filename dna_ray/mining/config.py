@@ -60,7 +60,7 @@ class MineConfig:
     calibrate: str | None = None
     calibration_texts: int = 4096
     heal: str | None = None
-    steps: int = 300
+    steps: int = 400
     groups: str = "many"
     coordinates: str = "learned"
     place_dim: int | None = None
