@@ -56,19 +56,21 @@ def find(name: str, *, home: Path) -> Found:
     raise InputError(f"{name!r}: no agent or run of evolve in {home} is called so; `dna-ray status RUN` shows a run's")
 
 
-def subject_of(found: Found, network: Network) -> tuple[Subject, Space]:
-    """What the agent was judged by, prepared again for `network`.
+def subject_of(recipe: EvolveRecipe, network: Network) -> tuple[Subject, Space]:
+    """What agents of a recipe are judged by, and where they live, on `network`.
 
     Raises:
-        TaskError, NetworkError: As `prepare`.
+        TaskError, NetworkError: The network cannot be calibrated or judged.
     """
-    config = found.recipe.what.config
-    subject = prepare(network, settings_of(found.recipe))
+    config = recipe.what.config
+    subject = prepare(network, _settings_of(recipe))
     budget = in_weights(subject.layers, config.sparsity)
-    return subject, Space(layers=subject.layers, budget=budget, mutation_rate=config.mutation_rate)
+    return subject, Space(
+        layers=subject.layers, budget=budget, mutation_rate=config.mutation_rate, curves=subject.curves()
+    )
 
 
-def settings_of(recipe: EvolveRecipe) -> SubjectSettings:
+def _settings_of(recipe: EvolveRecipe) -> SubjectSettings:
     """What agents of a recipe are judged by."""
     what, config = recipe.what, recipe.what.config
     texts = None if what.texts is None else Path(what.texts)

@@ -75,7 +75,7 @@ def apply(
     with progress.stage("load"):
         dense = load(network)
     with progress.stage("prepare"):
-        subject, space = agents.subject_of(found, dense)
+        subject, space = agents.subject_of(found.recipe, dense)
     if len(found.agent.levels) != len(space.layers):
         raise RecipeError(
             f"agent {found.agent.id[:12]} is of {len(found.agent.levels)} layers, {network} has {len(space.layers)}; "

@@ -81,7 +81,7 @@ def bounds(agent: str, *, progress: Progress | None = None, home: Path | None = 
     with progress.stage("load"):
         network = load(found.recipe.what.network)
     with progress.stage("prepare"):
-        subject, space = agents.subject_of(found, network)
+        subject, space = agents.subject_of(found.recipe, network)
     with progress.stage("measure"):
         pruner = Pruner(subject.layers, subject.matrices, subject.statistics)
         pruned = pruner.prune(found.agent, space.kept(found.agent))

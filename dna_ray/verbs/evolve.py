@@ -21,16 +21,18 @@ from dna_ray.evolution.sparsity.budget import in_weights
 from dna_ray.evolution.sparsity.known_profiles import profiles_of
 from dna_ray.evolution.sparsity.layers import layers_of
 from dna_ray.evolution.subject.packing import pack
-from dna_ray.evolution.subject.subject import Subject, prepare
+from dna_ray.evolution.subject.subject import Subject
 from dna_ray.networks import Network, load
 from dna_ray.recipe import EvolveHow, EvolveRecipe
 from dna_ray.tasks.threads import threads_of_torch
-from dna_ray.verbs.agents import settings_of
+from dna_ray.verbs.agents import subject_of
 from dna_ray.verbs.evolved import EvolveResult, crowned, read_result
 from dna_ray.verbs.progress import Progress, Silent
 from dna_ray.verbs.recorded import Recorded, at_work, opened
 from dna_ray.verbs.result import count, plain
 from dna_ray.verbs.runs import RunFolder, open_run, planned_folder
+
+_SHOWN = ("best", "median", "rejected", "quarantined")  # beside the bar
 
 
 def evolve(recipe: EvolveRecipe, *, progress: Progress | None = None, fresh: bool = False) -> EvolveResult:
@@ -158,11 +160,8 @@ def prepared(network: Network, recipe: EvolveRecipe, record: Recorded) -> Evolut
         RecipeError: The budget is smaller than the founders, or no gene may change.
         ArtifactError: The journal is of a search that went another way.
     """
-    config = recipe.what.config
-    subject = prepare(network, settings_of(recipe))
-    budget = in_weights(subject.layers, config.sparsity)
-    space = Space(layers=subject.layers, budget=budget, mutation_rate=config.mutation_rate, curves=subject.curves())
-    search = _searcher(subject, space, config)
+    subject, space = subject_of(recipe, network)
+    search = _searcher(subject, space, recipe.what.config)
     replay(search, record.past("told"))
     return Evolution(subject, space, search)
 
@@ -204,9 +203,6 @@ def _search(evolution: Evolution, recipe: EvolveRecipe, run: RunFolder, record: 
                 record.tell({"event": "generation", "number": reached, **standing(search)})
             figures = {name: value for name, value in standing(search).items() if name in _SHOWN}
             stage.advance(len(told.evaluations), **figures)
-
-
-_SHOWN = ("best", "median", "rejected", "quarantined")
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from synthetic import Judge, founders_of, run, run_in_disorder, space_of
 
+from dna_ray.evolution import config
 from dna_ray.evolution.agent import Agent, Evaluation
 from dna_ray.evolution.metric.founders import MAGNITUDE, WINA
 from dna_ray.evolution.search.baselines import BASELINES
@@ -122,3 +123,7 @@ def test_the_machine_beats_random_search_and_the_founders_at_equal_evaluations()
     machine = mean("machine")
     assert machine < 0.95 * mean("random")
     assert machine < 0.85 * mean("founders")
+
+
+def test_the_config_knows_every_method_by_its_name():
+    assert set(config.METHODS) == BASELINES.keys()
