@@ -28,7 +28,7 @@ ui: $(READY) ## Open the MLflow UI on the runs in ./runs
 	@$(BIN)/dna-ray ui $(ARGS)
 
 test: $(READY) ## Run the tests; ARGS=tests/mining for a part of them
-	@$(BIN)/pytest --durations=10 $(ARGS)
+	@$(BIN)/pytest --numprocesses=logical --maxprocesses=4 --no-loadscope-reorder --durations=10 $(ARGS)
 
 check: $(READY) ## Format, lint, types, who imports whom
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: make format"; exit 1; }

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 from jaxtyping import install_import_hook
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "dna_ray"
@@ -12,6 +14,7 @@ PACKAGE = TESTS.parent / "dna_ray"
 # What the tests of a folder share lies beside them, and is imported by its plain name.
 sys.path[:0] = [str(TESTS), *sorted(str(folder) for folder in TESTS.iterdir() if folder.is_dir())]
 os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of processes that tests start: they share the cores
 torch.set_num_threads(1)
 
 # Modules that write shapes into their annotations have them checked at every call. Not what Ray sends to its workers:
@@ -29,6 +32,22 @@ MARKED = ("browser", "samples")
 def pytest_addoption(parser: pytest.Parser):
     told = f"fail the tests marked {' or '.join(MARKED)} that would be skipped: what they need must be there"
     parser.addoption("--no-skips", action="store_true", help=told)
+
+
+class OneWithRay(LoadFileScheduling):
+    """Files are not taken apart, and all with a Ray go to the same process: two clusters would not have room."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "with a Ray" if "pytest.mark.ray" in (TESTS.parent / file).read_text() else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneWithRay:
+    return OneWithRay(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]):
+    items.sort(key=lambda item: item.get_closest_marker("ray") is None)  # what takes longest begins
 
 
 @pytest.hookimpl(wrapper=True)

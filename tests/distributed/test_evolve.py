@@ -1,7 +1,6 @@
 """A search with evaluators on a real Ray goes the way it goes in this process, whoever dies on the way."""
 
 import os
-import signal
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -75,9 +74,11 @@ def expected(subject: Subject) -> str:
     return search.lineage_hash
 
 
-def evaluators() -> list[psutil.Process]:
-    """Those that have loaded the network."""
-    return titled("ray::Seat.train")
+def an_evaluator() -> psutil.Process:
+    """One that looks for work, or has some; between two batches it is called otherwise for a moment."""
+    found: list[psutil.Process] = []
+    wait_until(lambda: found.extend(titled("ray::Seat.train")) or found)
+    return found[0]
 
 
 def objects() -> int:
@@ -117,7 +118,7 @@ def test_a_search_whose_evaluator_is_killed_and_that_is_stopped_goes_on_in_anoth
     search = machine(small.space(subject))
     for number, _ in enumerate(on_ray(search, subject, tmp_path, workers=2, batches=4)):
         if number == 0:
-            os.kill(evaluators()[0].pid, signal.SIGKILL)
+            an_evaluator().kill()
     assert search.pending
     assert not list(tmp_path.iterdir())
     list(evaluate_here(search, Evaluator(subject, search.space), stopping=lambda: False))
