@@ -12,7 +12,7 @@ A row of a table of embeddings is an output and there G_i = sum g_t over the tok
 is read is known from many more texts than gradients are: what a read costs is measured, and multiplied by the count.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -210,15 +210,3 @@ def _texts(values: Tensor) -> Tensor:
     """[texts, tokens, width]; values of whole texts, as a pooler's, are those of one token."""
     values = values.float()
     return values.unsqueeze(1) if values.dim() == 2 else values.flatten(1, -2)
-
-
-def sensitivities(network: Network, settings: TaskSettings) -> Mapping[str, Sensitivity]:
-    """How much errors in each matrix matter, measured in this process.
-
-    Raises:
-        TaskError: There are too few texts, or they reach no matrix.
-        NetworkError: The network cannot be built.
-    """
-    tokens = tokenized(network, settings)
-    parts = [sums_of(network, tokens, part, settings) for part in range(PARTS)]
-    return combined(network, parts, token_counts(network, settings))

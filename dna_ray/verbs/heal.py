@@ -1,6 +1,5 @@
 """Heals a coded network, here or on Ray, and tells the journal."""
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,11 +21,11 @@ from dna_ray.tasks import TaskSettings
 from dna_ray.tasks.features import Tokens, tokenize
 from dna_ray.tasks.texts import select_texts
 from dna_ray.tracking.journal import now
+from dna_ray.verbs.points import Points, Tell
 from dna_ray.verbs.progress import Progress, Stage
-from dna_ray.verbs.train import HEALING, Tell, device_of, start_workers
+from dna_ray.verbs.train import HEALING, device_of, start_workers
 
 _EVERY_TEXT = 10**9
-_FLUSH_SECONDS = 1.0  # between two batches of points in the journal
 
 Start = Callable[[], tuple[Payload, Known]]
 
@@ -58,9 +57,9 @@ def heal(
         QualityError, ResourceError: As they say.
     """
     job = _laid_out(network, field, config, how, settings, folder.resolve() / HEALING, start)
-    curve = _Curve(tell)
+    points = Points(tell)
     if healing.result(job) is None:
-        _run(job, how, curve, progress)
+        _run(job, how, points, tell, progress)
     if (healed := healing.result(job)) is None:
         raise KeyboardInterrupt
     moved = replace(field, read=lambda name: healed[name] if name in healed else field.read(name))
@@ -75,7 +74,7 @@ def heal(
         return replace(payload, params={**before.params, **payload.params, "healed": _note(config, job.tokens)})
 
     with progress.stage("encode"):
-        return fit_to_file(network, moved, config, Kind(fit, coded.decode)), curve.points
+        return fit_to_file(network, moved, config, Kind(fit, coded.decode)), points.told
 
 
 def healing_texts(network: Network, settings: TaskSettings) -> Tokens:
@@ -117,54 +116,35 @@ def _laid_out(
     return job
 
 
-def _run(job: HealJob, how: MineHow, curve: "_Curve", progress: Progress) -> None:
+def _run(job: HealJob, how: MineHow, points: Points, tell: Tell, progress: Progress) -> None:
     done = checkpoints.saved_steps(job.checkpoints)[-1]
     events = start_workers(healing.heal, job, how, progress) if how.workers else _here(job, how, progress)
     with progress.stage("heal", total=job.plan.steps, done=done) as stage:
         try:
-            _follow(events, curve, stage, done)
+            _follow(events, points, tell, stage, done)
         finally:
-            curve.flush()
+            points.flush()
 
 
 def _here(job: HealJob, how: MineHow, progress: Progress) -> Iterator[Any]:
     return healing.heal(job, device=device_of(how.device), stopping=lambda: progress.stopping)
 
 
-def _follow(events: Iterator[Any], curve: "_Curve", stage: Stage, done: int) -> None:
+def _follow(events: Iterator[Any], points: Points, tell: Tell, stage: Stage, done: int) -> None:
     for event in events:
         if not isinstance(event, Healed):
-            curve.resumed(event.step, event.workers)
+            if event.step:
+                tell({"event": "resumed", "step": event.step, "workers": event.workers})
             continue
-        curve.add(event)
+        points.add(_point(event))
+        if points.due or event.last or event.stopped:
+            points.flush()
         stage.advance(max(0, event.number - done), loss=event.loss, cosine=event.cosine)
         done = max(done, event.number)
 
 
-class _Curve:
-    """Points of healing, in batches for the journal."""
-
-    def __init__(self, tell: Tell) -> None:
-        self.points: list[dict[str, float]] = []
-        self._tell = tell
-        self._waiting: list[dict[str, float]] = []
-        self._flushed = time.monotonic()
-
-    def add(self, step: Healed) -> None:
-        point = {"step": step.number, "time": now(), "loss": step.loss, "cosine": step.cosine, "lr": step.lr}
-        self._waiting.append(point)
-        if time.monotonic() - self._flushed >= _FLUSH_SECONDS or step.last or step.stopped:
-            self.flush()
-
-    def flush(self) -> None:
-        if self._waiting:
-            self._tell({"event": "steps", "points": self._waiting})
-        self.points += self._waiting
-        self._waiting, self._flushed = [], time.monotonic()
-
-    def resumed(self, step: int, workers: int) -> None:
-        if step:
-            self._tell({"event": "resumed", "step": step, "workers": workers})
+def _point(step: Healed) -> dict[str, float]:
+    return {"step": step.number, "time": now(), "loss": step.loss, "cosine": step.cosine, "lr": step.lr}
 
 
 def _note(config: MineConfig, tokens: Tokens) -> dict[str, Any]:

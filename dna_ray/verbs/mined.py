@@ -30,8 +30,9 @@ from dna_ray.report.story import story
 from dna_ray.tasks import Score, TaskSettings, default_task, why_unmeasured
 from dna_ray.tasks import evaluate as judge
 from dna_ray.verbs.encode import encode
+from dna_ray.verbs.points import Tell
 from dna_ray.verbs.progress import Progress
-from dna_ray.verbs.train import Tell, clear, train
+from dna_ray.verbs.train import clear, train
 
 PARTIAL = "measured.safetensors"  # what is measured is read from disk, and only then given its name
 

@@ -22,11 +22,10 @@ from dna_ray.mining.training import Job
 from dna_ray.networks import Network
 from dna_ray.recipe import MineHow
 from dna_ray.tracking.journal import now
+from dna_ray.verbs.points import Points, Tell
 from dna_ray.verbs.progress import Progress, Stage
 
-Tell = Callable[..., None]
 STORE, CHECKPOINTS, HEALING = "tiles.parquet", "checkpoints", "healing"
-_FLUSH_SECONDS = 1.0  # between two batches of points in the journal
 _POINT_SECONDS = 0.1  # of the curve: faster steps are averaged
 
 
@@ -89,36 +88,35 @@ def plan_job(network: Network, field: Field, config: MineConfig, how: MineHow, f
 
 
 class Curve:
-    """The training curve: gathers steps into points, and points into batches for the journal."""
+    """The training curve: gathers steps into points, and names checkpoints."""
 
     def __init__(self, tell: Tell, folder: Path) -> None:
-        self.points: list[dict[str, float]] = []
-        self._tell, self._folder = tell, folder
-        self._waiting: list[dict[str, float]] = []
+        self._points, self._tell, self._folder = Points(tell), tell, folder
         self._steps: list[Step] = []
-        self._since = self._flushed = time.monotonic()
+        self._since = time.monotonic()
         self._checkpoint = 0
+
+    @property
+    def points(self) -> list[dict[str, float]]:
+        return self._points.told
 
     def add(self, step: Step) -> None:
         self._steps.append(step)
-        elapsed = time.monotonic() - self._since
-        if elapsed >= _POINT_SECONDS or step.last or step.stopped:
-            self._waiting.append(_point(self._steps, elapsed))
+        elapsed, ending = time.monotonic() - self._since, step.last or step.stopped
+        if elapsed >= _POINT_SECONDS or ending:
+            self._points.add(_point(self._steps, elapsed))
             self._steps, self._since = [], time.monotonic()
-        if time.monotonic() - self._flushed >= _FLUSH_SECONDS or step.last or step.stopped:
+        if self._points.due or ending:
             self.flush()
 
     def flush(self) -> None:
         """Writes what waits, and names the newest checkpoint."""
-        events: list[dict[str, Any]] = [{"event": "steps", "points": self._waiting}] if self._waiting else []
-        newest = checkpoints.saved_steps(self._folder)[-1]
+        newest, events = checkpoints.saved_steps(self._folder)[-1], []
         if newest > self._checkpoint:
             name = f"{self._folder.name}/step-{newest:09d}.safetensors"
             events.append({"event": "checkpoint", "step": newest, "file": name})
             self._checkpoint = newest
-        self._tell(*events)
-        self.points += self._waiting
-        self._waiting, self._flushed = [], time.monotonic()
+        self._points.flush(*events)
 
     def resumed(self, step: int, workers: int) -> None:
         self._tell({"event": "resumed", "step": step, "workers": workers})
@@ -146,7 +144,7 @@ def _on_ray(job: Job, how: MineHow, cluster: contextlib.ExitStack, progress: Pro
 
     use_gpu = how.device.startswith("cuda")
     with progress.stage("connect to Ray" if how.address else "start Ray"):
-        cluster.enter_context(ray_cluster(how.address, workers=how.workers, use_gpu=use_gpu))
+        cluster.enter_context(ray_cluster(how.address, workers=how.workers, use_gpu=use_gpu, insecure=how.insecure))
     return start_workers(training.train, job, how, progress)
 
 

@@ -17,7 +17,7 @@ from dna_ray.mining.field import from_matrix
 from dna_ray.networks import Network, from_state_dict, in_memory
 from dna_ray.tasks import features, sensitivity
 from dna_ray.tasks.config import TaskSettings
-from dna_ray.tasks.sensitivity import Sensitivity, sensitivities
+from dna_ray.tasks.sensitivity import Sensitivity
 
 VOCABULARY = {"vocab_size": 30522}
 SPREAD = {"initializer_range": 0.15}  # wide enough for attention to tell tokens apart
@@ -42,7 +42,14 @@ def bert(tiny: Callable[..., Network]) -> Network:
 
 @pytest.fixture(scope="module")
 def found(bert: Network, settings: TaskSettings) -> dict[str, Sensitivity]:
-    return dict(sensitivities(bert, settings))
+    return sensitivities(bert, settings)
+
+
+def sensitivities(network: Network, settings: TaskSettings) -> dict[str, Sensitivity]:
+    """As mining measures them, all parts in this process."""
+    tokens = sensitivity.tokenized(network, settings)
+    parts = [sensitivity.sums_of(network, tokens, part, settings) for part in range(sensitivity.PARTS)]
+    return dict(sensitivity.combined(network, parts, sensitivity.token_counts(network, settings)))
 
 
 def _same(one: dict[str, Sensitivity], other: dict[str, Sensitivity]) -> bool:
@@ -160,7 +167,7 @@ def test_a_row_costs_what_a_read_of_it_costs_times_how_often_it_is_read(bert: Ne
 def test_the_same_texts_tell_the_same_bit_for_bit_from_memory_too(
     bert: Network, found: dict[str, Sensitivity], settings: TaskSettings
 ):
-    assert _same(found, dict(sensitivities(bert, settings)))
+    assert _same(found, sensitivities(bert, settings))
     tokens = sensitivity.tokenized(bert, settings)
     parts = [sensitivity.sums_of(in_memory(bert), tokens, part, settings) for part in range(sensitivity.PARTS)]
     assert _same(found, sensitivity.combined(bert, parts, sensitivity.token_counts(bert, settings)))
@@ -173,7 +180,7 @@ def test_the_order_of_the_texts_in_the_file_does_not_matter(
     lines = settings.texts.read_text(encoding="utf-8").split("\n")
     shuffled = tmp_path / "shuffled.txt"
     shuffled.write_text("\n".join(random.Random(0).sample(lines, len(lines))), encoding="utf-8")
-    assert _same(found, dict(sensitivities(bert, replace(settings, texts=shuffled))))
+    assert _same(found, sensitivities(bert, replace(settings, texts=shuffled)))
 
 
 def test_the_parts_add_up_to_all_texts(bert: Network, settings: TaskSettings):
