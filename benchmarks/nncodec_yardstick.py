@@ -62,7 +62,7 @@ def points(network: Network, options: argparse.Namespace) -> Iterator[dict[str, 
         np.savez(folder / "weights.npz", **exported(network))
         for setting in options.setting or SETTINGS:
             for qp in options.qp or LADDERS[setting]:
-                coded = _nncodec(folder, f"--qp={qp}", *SETTINGS[setting])
+                coded = run_nncodec(folder, f"--qp={qp}", *SETTINGS[setting])
                 row = {"setting": setting, "qp": qp, **coded}
                 yield row | _judged(network, folder / "decoded.npz", coded["file_bytes"], options.task)
 
@@ -124,8 +124,8 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _nncodec(folder: Path, *settings: str) -> dict[str, Any]:
-    """Encodes and decodes with the other interpreter; a process for each point, so that none finds things warm."""
+def run_nncodec(folder: Path, *settings: str) -> dict[str, Any]:
+    """Encodes and decodes with the other interpreter, a process for each point, so that none finds things warm."""
     command = [INTERPRETER, HERE / "nncodec_run.py", folder / "weights.npz", folder, *settings]
     ran = subprocess.run(list(map(str, command)), check=True, stdout=subprocess.PIPE, text=True)
     return dict(json.loads(ran.stdout.splitlines()[-1]))

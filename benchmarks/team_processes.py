@@ -121,7 +121,7 @@ def _work(rank: int, size: int, job: Job, folder: Path, threads: int) -> None:
     timed = marks[WARM_UP - 1 : -1]
     steps = len(timed) - 1
     seconds, adding, sent, processor = (end - begin for begin, end in zip(timed[0], timed[-1], strict=True))
-    seen = Seen(steps, points, seconds, adding, round(sent / steps), processor, _peak())
+    seen = Seen(steps, points, seconds, adding, round(sent / steps), processor, peak())
     (folder / f"seen-{rank}.json").write_text(json.dumps(asdict(seen)))
     dist.destroy_process_group()
 
@@ -144,6 +144,6 @@ class _Measured:
         return self._team.agree(number)
 
 
-def _peak() -> int:
+def peak() -> int:
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
