@@ -1,11 +1,11 @@
-"""How fast is the coded kind, beside nncodec at the same error?
+"""How many bytes, and how many seconds, does the coded kind take beside nncodec at the same error?
 
 Encoding is to a given step, with 32 states and threads for all cores: analysis, transforms, one pass over a sample, one
 over everything, and the streams; without the search for the step that meets a budget, and without the sine mean, since
 nncodec has neither. Seconds are on the wall, after a first run that loads compiled code; nncodec, of one thread, is
 given the seconds of its processor, in a process of its own for each point.
 
-    make bench-nncodec ARGS="--quick" && python benchmarks/coding_speed.py
+    make bench-nncodec ARGS=--quick && python benchmarks/coding_speed.py
 """
 
 import tempfile
@@ -25,6 +25,7 @@ from dna_ray.mining.coding.analysis import untransformed, with_transforms
 from dna_ray.mining.coding.encoder import Encoder
 from dna_ray.mining.coding.passes import Here
 from dna_ray.mining.config import MineConfig
+from dna_ray.mining.dna import file_size
 from dna_ray.mining.field import Field, read_field
 from dna_ray.mining.kind import Payload
 from dna_ray.mining.measure import measure
@@ -32,13 +33,14 @@ from dna_ray.mining.vectors import encode_vectors
 from dna_ray.networks import load
 
 STATES = 32
+POINTS = ("default:-20", "default:-18", "default:-14", "tuned:-21", "tuned:-19", "tuned:-17", "tuned:-16")
 
 
 def main() -> None:
     parser = arguments(__doc__, threads=False)
     parser.add_argument("--network", default="sample:minilm")
-    parser.add_argument("--qp", action="append", type=int, help="of nncodec; may be repeated [default: -20 -17 -14]")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--point", action="append", metavar="SETTING:QP", help="of nncodec; may be repeated")
+    parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
     if not INTERPRETER.exists():
         parser.error("nncodec is not set up; run: make bench-nncodec")
@@ -47,8 +49,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         np.savez(folder / "weights.npz", **exported(network))
-        for qp in options.qp or (-20, -17, -14):
-            theirs = [run_nncodec(folder, f"--qp={qp}", *SETTINGS["default"]) for _ in range(options.rounds)]
+        for point in options.point or POINTS:
+            setting, qp = point.split(":")
+            theirs = [run_nncodec(folder, f"--qp={qp}", *SETTINGS[setting]) for _ in range(options.rounds)]
             size = theirs[0]["file_bytes"]
             tensors = decoded(network, folder / "decoded.npz")
             r2 = measure(field, tensors, file_bytes=size, sections={}).achieved.r2
@@ -59,9 +62,11 @@ def main() -> None:
             decoding = [_timed(partial(_decoded, ours, field)) for _ in range(options.rounds)]
             rows.append(
                 {
-                    "qp": qp,
+                    "nncodec": f"{setting}, qp {qp}",
                     "r2": r2,
-                    "fewer bytes": 1 - ours.nbytes / size,
+                    "bytes, nncodec": size,
+                    "bytes": (own := file_size(network=network, kind="coded", payload=ours)),
+                    "fewer": 1 - own / size,
                     **_beside("encode s", min(encoding), min(each["encode_s"] for each in theirs)),
                     **_beside("decode s", min(decoding), min(each["decode_s"] for each in theirs)),
                 }
