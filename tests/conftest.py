@@ -15,6 +15,7 @@ PACKAGE = TESTS.parent / "dna_ray"
 sys.path[:0] = [str(TESTS), *sorted(str(folder) for folder in TESTS.iterdir() if folder.is_dir())]
 os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of processes that tests start: they share the cores
+os.environ.setdefault("RAY_worker_niceness", "0")  # or tests without a Ray starve those with one
 torch.set_num_threads(1)
 
 # Modules that write shapes into their annotations have them checked at every call. Not what Ray sends to its workers:

@@ -15,7 +15,7 @@ def statistics_of(x: Tensor) -> InputStatistics:
         mean_abs=wide.abs().mean(0).float(),
         rms=wide.square().mean(0).sqrt().float(),
         largest=wide.abs().amax(0).float(),
-        moments=(wide.T @ wide / len(x)).float(),
+        moments=wide.T @ wide / len(x),
         count=len(x),
     )
 

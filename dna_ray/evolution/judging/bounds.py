@@ -84,7 +84,7 @@ def expected_error(weight: Tensor, sparse: Tensor, statistics: InputStatistics) 
             f"a layer of {weight.shape[1]} inputs cannot be judged by moments {tuple(statistics.moments.shape)}"
         )
     difference = weight.double() - sparse.double()
-    return max(0.0, float(((difference @ statistics.moments.double()) * difference).sum()))
+    return max(0.0, float(((difference @ statistics.moments) * difference).sum()))
 
 
 def layer_error(weight: Tensor, sparse: Tensor, statistics: InputStatistics, inputs: Tensor) -> Bound:

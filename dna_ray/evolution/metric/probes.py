@@ -94,7 +94,7 @@ def _probe(weight: Tensor, inputs: Tensor, depth: float) -> Probe:
         mean_abs=inputs.abs().mean(0),
         rms=inputs.double().square().mean(0).sqrt().float(),
         largest=inputs.abs().amax(0),
-        moments=inputs.T @ inputs / len(inputs),
+        moments=inputs.double().T @ inputs.double() / len(inputs),
         count=len(inputs),
     )
     return Probe(weight, statistics, Layer("probe", "query", depth, rows, cols, 1))

@@ -139,13 +139,13 @@ def _turn(matrix: Tensor, statistics: InputStatistics) -> _Turned:
     """Moments turn exactly; the others are those of a normal distribution, which sums of many inputs are near."""
     turned, turn = svd_orthogonalise(matrix.float())
     wide = turn.double()
-    moments = wide.T @ statistics.moments.double() @ wide
+    moments = wide.T @ statistics.moments @ wide
     rms = moments.diagonal().clamp(min=0).sqrt()
     found = InputStatistics(
         mean_abs=(rms * sqrt(2 / pi)).float(),
         rms=rms.float(),
         largest=(rms * sqrt(2 * log(max(2, statistics.count)))).float(),
-        moments=moments.float(),
+        moments=moments,
         count=statistics.count,
         groups=statistics.groups,
     )

@@ -21,7 +21,7 @@ def scaled(sparse: Tensor, dense: Tensor, statistics: InputStatistics) -> Tensor
         sparse: (rows, cols).
         dense: (rows, cols).
     """
-    moved = sparse.double() @ statistics.moments.double()
+    moved = sparse.double() @ statistics.moments
     energy = (moved * sparse).sum(1)
     scale = torch.where(energy > 0, (moved * dense).sum(1) / energy, 1.0)
     return (sparse * scale.unsqueeze(1)).to(sparse.dtype)

@@ -30,7 +30,7 @@ class InputStatistics:
         mean_abs: (cols,) E|x_j|, float32.
         rms: (cols,) sqrt(E x_j^2), float32.
         largest: (cols,) max |x_j|, float32.
-        moments: (cols, cols) E[x x^T], float32.
+        moments: (cols, cols) E[x x^T], float64: what cancels in an error of few positions would be lost in float32.
         count: Positions seen.
         groups: Of the convolution; 1 for everything else.
     """
@@ -158,7 +158,7 @@ class _Sums:
         for x in rows.split(_ROWS):
             values = x.float()
             size = values.abs()
-            first, largest, moments = size.double().sum(0), size.amax(0), (values.T @ values).double()
+            first, largest, moments = size.double().sum(0), size.amax(0), values.double().T @ values.double()
             if self._first is None or self._largest is None or self._moments is None:
                 self._first, self._largest, self._moments = first, largest, moments
             else:
@@ -177,7 +177,7 @@ class _Sums:
             (self._first / self._count).float().cpu(),
             moments.diagonal().clamp(min=0).sqrt().float().cpu(),
             self._largest.cpu(),
-            moments.float().cpu(),
+            moments.cpu(),
             self._count,
             self._groups,
         )

@@ -74,8 +74,8 @@ def test_layer_errors_are_what_is_measured(kind: str, genes: dict[str, str]):
     found = bounds_of(of, pruned)
     assert small.same(small.state(of), before)
     assert list(found.errors) == [layer.name for layer in of.layers]
-    for name, each in found.errors.items():  # moments are kept in float32: exact to that, of what the layer gives
-        assert each.bound == pytest.approx(each.measured, rel=1e-6, abs=1e-6 * found.energies[name])
+    for name, each in found.errors.items():
+        assert each.bound == pytest.approx(each.measured, rel=1e-6, abs=1e-12 * found.energies[name])
     assert found.share(found.worst) == max(map(found.share, found.errors))
     assert "not a guarantee" in str(found.network)
 
