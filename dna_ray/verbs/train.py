@@ -144,7 +144,7 @@ def _on_ray(job: Job, how: MineHow, cluster: contextlib.ExitStack, progress: Pro
 
     use_gpu = how.device.startswith("cuda")
     with progress.stage("connect to Ray" if how.address else "start Ray"):
-        cluster.enter_context(ray_cluster(how.address, workers=how.workers, use_gpu=use_gpu, insecure=how.insecure))
+        cluster.enter_context(ray_cluster(how.address, workers=how.workers, use_gpu=use_gpu))
     return start_workers(training.train, job, how, progress)
 
 
