@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 from raylets import AGENTS, CONFIG, HOW, alive, children, open_to_others, titled, wait_until
-from tiny_runs import recipe_for, write_reader
+from tiny_runs import recipe_for
 
 from dna_ray.distributed.cluster import ray_cluster
 from dna_ray.mining import checkpoints
@@ -88,30 +88,6 @@ def test_a_loss_that_is_not_finite_ends_the_run_at_once_and_names_step_and_shard
     assert "not finite" in entries[-1]["reason"]
     assert sum(entry["event"] == "resumed" for entry in entries) == 0
     assert checkpoints.saved_steps(run / "checkpoints")
-
-
-def test_a_killed_worker_of_healing_is_replaced_and_the_bytes_are_the_same(cluster: None, tmp_path: Path):
-    network = write_reader(tmp_path / "bert")
-    what = {"task": "none", "texts": str(network / "texts.txt")}
-    config = {"kind": "coded", "ratio": 3.0, "effort": 8, "calibration_texts": 16, "heal": "agreement", "steps": 120}
-
-    def healed(home: Path) -> MineResult:
-        return mine(recipe_for(network, home, workers=2, how=HOW, what=what, **config))
-
-    victims: list[psutil.Process] = []
-
-    def kill() -> None:
-        wait_until(lambda: any(checkpoint_beyond(run / "healing", 0) for run in (tmp_path / "killed").glob("mine-*")))
-        victims.append(titled(WORKER)[0])
-        victims[0].kill()
-
-    killer = threading.Thread(target=kill)
-    killer.start()
-    result = healed(tmp_path / "killed")
-    killer.join()
-    assert victims
-    assert [entry["step"] for entry in journal.read(Path(result.run)) if entry["event"] == "resumed"]
-    assert result.id == healed(tmp_path / "undisturbed").id
 
 
 @contextlib.contextmanager
