@@ -13,8 +13,14 @@ from dna_ray.recipe.file import read_recipe, recorded_identity, to_yaml
 from dna_ray.recipe.layers import resolve
 from dna_ray.recipe.shape import (
     RECIPES,
+    AnyRecipe,
+    CompareEvolutionRecipe,
+    CompareEvolutionWhat,
     CompareRecipe,
     CompareWhat,
+    EvaluateHow,
+    EvaluateRecipe,
+    EvaluateWhat,
     EvolveHow,
     EvolveRecipe,
     EvolveWhat,
@@ -30,8 +36,14 @@ from dna_ray.recipe.shape import (
 
 __all__ = [
     "RECIPES",
+    "AnyRecipe",
+    "CompareEvolutionRecipe",
+    "CompareEvolutionWhat",
     "CompareRecipe",
     "CompareWhat",
+    "EvaluateHow",
+    "EvaluateRecipe",
+    "EvaluateWhat",
     "EvolveHow",
     "EvolveRecipe",
     "EvolveWhat",

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from dna_ray.errors import RecipeError
+from dna_ray.evolution.comparison.config import ComparisonConfig
 from dna_ray.evolution.config import EvolveConfig
 from dna_ray.mining.config import SINE_KINDS, MineConfig
+from dna_ray.tracking.store import public
 
 TARGETS = ("ratio", "bytes", "r2", "snr")  # fields of a `MineConfig` that say how large or how good; one may be set
 
@@ -23,6 +25,7 @@ class MineHow:
         threads: Threads of each worker.
         device: `auto`, `cpu`, `cuda`, or another name that torch knows.
         address: Address of a running Ray cluster; None starts one on this machine.
+        insecure: Also use a cluster that others can reach and that no token guards.
         tracking: URI of an MLflow tracking server; None: the database beside the runs.
         home: Folder that holds the runs.
         run_dir: Folder of this run; None: named in `home` after verb, network and identity.
@@ -36,6 +39,7 @@ class MineHow:
     threads: int = 1
     device: str = "auto"
     address: str | None = None
+    insecure: bool = False
     tracking: str | None = None
     home: str = "runs"
     run_dir: str | None = None
@@ -129,13 +133,16 @@ class CompareWhat:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvolveHow:
-    """How a population is evaluated; none of it belongs to the run's identity, or changes its lineage.
+    """How a population is evaluated; none of it belongs to the run's identity, or changes its lineage, but for what
+    a time-out decides.
 
     Attributes:
         workers: Evaluators on Ray; 0 evaluates in this process, without Ray. No more than `lag` have work.
         threads: Threads of each.
         device: `cpu`, `cuda`, or another name that torch knows.
+        task_timeout: Seconds after which a call of a task of the user's own has failed; None: never.
         address: Address of a running Ray cluster; None starts one on this machine.
+        insecure: Also use a cluster that others can reach and that no token guards.
         tracking: URI of an MLflow tracking server; None: the database beside the runs.
         home: Folder that holds the runs.
         run_dir: Folder of this run; None: named in `home` after verb, network and identity.
@@ -144,7 +151,9 @@ class EvolveHow:
     workers: int = 2
     threads: int = 1
     device: str = "cpu"
+    task_timeout: float | None = None
     address: str | None = None
+    insecure: bool = False
     tracking: str | None = None
     home: str = "runs"
     run_dir: str | None = None
@@ -154,6 +163,8 @@ class EvolveHow:
             raise RecipeError(f"workers must be at least 0, got {self.workers}")
         if self.threads < 1:
             raise RecipeError(f"threads must be at least 1, got {self.threads}")
+        if self.task_timeout is not None and not self.task_timeout > 0:
+            raise RecipeError(f"task_timeout must be more than 0 seconds, got {self.task_timeout}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -164,6 +175,8 @@ class EvolveWhat:
         network: Hub name, folder, weights file, or `sample:NAME`.
         config: What evolves and how.
         texts: File with a text a line, for the signal `cosine`; None: the sample's texts, which have labels.
+        images: Folder with a folder of images for each class; None: those that the network was trained on here, or
+            any that are installed.
         limit: Texts or images of the test split, which the champion is judged on at the end.
     """
 
@@ -172,6 +185,74 @@ class EvolveWhat:
     network: str
     config: EvolveConfig = field(default_factory=EvolveConfig)
     texts: str | None = None
+    images: str | None = None
+    limit: int = 1000
+
+    def __post_init__(self) -> None:
+        MineWhat(network=self.network, limit=self.limit)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluateWhat:
+    """What is judged.
+
+    Attributes:
+        x: A DNA, the run that made it, or a network.
+        task: What it is judged on; `auto` picks by the network.
+        original: The network that it is held against; None: the one that the DNA names.
+        texts: File with a text a line for the task; None: the sample's texts.
+        images: Folder with a folder of images for each class; None: those that the network was trained on here, or
+            any that are installed.
+        limit: Texts or images that the task uses.
+    """
+
+    omitted: ClassVar[frozenset[str]] = frozenset()
+
+    x: str
+    task: str = "auto"
+    original: str | None = None
+    texts: str | None = None
+    images: str | None = None
+    limit: int = 1000
+
+    def __post_init__(self) -> None:
+        if not self.x.strip():
+            raise RecipeError("x must name a DNA, a run or a network, got an empty text")
+        if self.limit < 2:
+            raise RecipeError(f"limit must be at least 2, got {self.limit}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluateHow:
+    """How it is judged.
+
+    Attributes:
+        device: `cpu`, `cuda`, or another name that torch knows.
+        home: Folder that holds the runs.
+    """
+
+    device: str = "cpu"
+    home: str = "runs"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CompareEvolutionWhat:
+    """On what methods with and without search are compared. In YAML the fields of `config` stand beside the others.
+
+    Attributes:
+        network: Hub name, folder, weights file, or `sample:NAME`.
+        config: What is compared, and on what terms.
+        texts: File with a text a line, for the signal `cosine`; None: the sample's texts, which have labels.
+        images: Folder with a folder of images for each class, as in `EvolveWhat`.
+        limit: Texts or images of the test split, the same for all methods and seeds.
+    """
+
+    omitted: ClassVar[frozenset[str]] = frozenset()
+
+    network: str
+    config: ComparisonConfig = field(default_factory=ComparisonConfig)
+    texts: str | None = None
+    images: str | None = None
     limit: int = 1000
 
     def __post_init__(self) -> None:
@@ -202,28 +283,59 @@ class EvolveRecipe:
     how: EvolveHow = field(default_factory=EvolveHow)
 
 
-Recipe = MineRecipe | CompareRecipe | EvolveRecipe
-RECIPES: dict[str, type[MineRecipe] | type[CompareRecipe] | type[EvolveRecipe]] = {
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CompareEvolutionRecipe:
+    verb: ClassVar[str] = "compare-evolution"
+
+    what: CompareEvolutionWhat
+    how: EvolveHow = field(default_factory=EvolveHow)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluateRecipe:
+    """The one recipe that makes no run: a score is an answer, with no folder and no identity."""
+
+    verb: ClassVar[str] = "evaluate"
+
+    what: EvaluateWhat
+    how: EvaluateHow = field(default_factory=EvaluateHow)
+
+
+Recipe = MineRecipe | CompareRecipe | EvolveRecipe | CompareEvolutionRecipe  # of the verbs that make a run
+AnyRecipe = Recipe | EvaluateRecipe
+RECIPES: dict[
+    str,
+    type[MineRecipe] | type[CompareRecipe] | type[EvolveRecipe] | type[CompareEvolutionRecipe] | type[EvaluateRecipe],
+] = {
     "mine": MineRecipe,
     "compare": CompareRecipe,
     "evolve": EvolveRecipe,
+    "compare-evolution": CompareEvolutionRecipe,
+    "evaluate": EvaluateRecipe,
 }
 
 
 def in_folder(recipe: Recipe, run_dir: str) -> Recipe:
     """The same recipe, run in the folder `run_dir`."""
-    if isinstance(recipe, EvolveRecipe):
+    if isinstance(recipe, EvolveRecipe | CompareEvolutionRecipe):
         return replace(recipe, how=replace(recipe.how, run_dir=run_dir))
     return replace(recipe, how=replace(recipe.how, run_dir=run_dir))
 
 
-def to_mapping(recipe: Recipe) -> dict[str, Any]:
-    """`verb`, `what` and `how` as YAML and JSON hold them, every field included."""
-    what = asdict(recipe.what)
-    config = {key: value for key, value in what.pop("config").items() if key not in recipe.what.omitted}
-    network = what.pop("network")
-    what = {key: list(value) if isinstance(value, tuple) else value for key, value in (config | what).items()}
-    return {"verb": recipe.verb, "what": {"network": network, **what}, "how": asdict(recipe.how)}
+def to_mapping(recipe: AnyRecipe) -> dict[str, Any]:
+    """`verb`, `what` and `how` as YAML and JSON hold them, every field included.
+
+    What is written down keeps no secret: `tracking` comes without the user and the password that it may hold.
+    """
+    what, how = asdict(recipe.what), asdict(recipe.how)
+    config = {key: value for key, value in what.pop("config", {}).items() if key not in recipe.what.omitted}
+    first = next(iter(what))
+    what = {first: what.pop(first)} | {
+        key: list(value) if isinstance(value, tuple) else value for key, value in (config | what).items()
+    }
+    if how.get("tracking"):
+        how["tracking"] = public(how["tracking"])
+    return {"verb": recipe.verb, "what": what, "how": how}
 
 
 def identity(recipe: Recipe, fingerprint: str) -> str:
@@ -242,20 +354,30 @@ def identity(recipe: Recipe, fingerprint: str) -> str:
             raise RecipeError(
                 f"{recipe.what.texts}: cannot read the texts ({error.strerror}); check the path"
             ) from error
+    if isinstance(recipe, EvolveRecipe | CompareEvolutionRecipe) and recipe.what.images is not None:
+        what["images"] = _listing(Path(recipe.what.images))
     text = json.dumps({"format": 1, "verb": recipe.verb, "what": what}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _listing(folder: Path) -> str:
+    """sha256 over names and sizes of all files: reading them all would take longer than many a run."""
+    found = sorted((path.relative_to(folder).as_posix(), path.stat().st_size) for path in folder.rglob("*.*"))
+    if not found:
+        raise RecipeError(f"{folder}: holds no images; check the path")
+    return hashlib.sha256(json.dumps(found).encode()).hexdigest()
+
+
 def parts(verb: str) -> tuple[Any, Any, Any]:
-    """The classes that a recipe of `verb` is made of: its what, the config in it, and its how."""
+    """The classes that a recipe of `verb` is made of: its what, the config in it or None, and its how."""
     hints = typing.get_type_hints(RECIPES[verb])
-    return hints["what"], typing.get_type_hints(hints["what"])["config"], hints["how"]
+    return hints["what"], typing.get_type_hints(hints["what"]).get("config"), hints["how"]
 
 
 def keys(verb: str) -> dict[str, str]:
-    """Every key of a recipe -> the part that it stands in: `what` or `how`."""
+    """Every key of a recipe -> the part that it stands in: `what` or `how`. First comes what every recipe must say."""
     what, config, how = parts(verb)
-    of_config = [f.name for f in fields(config) if f.name not in what.omitted]
+    of_config = [] if config is None else [f.name for f in fields(config) if f.name not in what.omitted]
     own = [f.name for f in fields(what) if f.name != "config"]
     return dict.fromkeys([*own, *of_config], "what") | {f.name: "how" for f in fields(how)}
 
