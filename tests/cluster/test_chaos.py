@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from dna_ray.verbs.mined import file_id
 
 pytestmark = pytest.mark.ray
 
-EARLY = 30  # a step that is soon reached, far from the last
+EARLY, LATE = 30, 60  # steps between which processes die; soon reached, far from the last
 WORKER = "ray::RayTrainWorker"
 
 
@@ -45,15 +46,16 @@ def only_run(home: Path) -> Path:
 
 
 def test_a_killed_worker_is_replaced_and_the_bytes_are_the_same(
-    cluster: None, undisturbed: MineResult, network: Path, tmp_path: Path
+    cluster: None, undisturbed: MineResult, network: Path, tmp_path: Path, dice: random.Random
 ):
+    moment = dice.randint(EARLY, LATE)
     victims: list[psutil.Process] = []
     exposed: list[str] = []
 
     def kill() -> None:
-        wait_until(lambda: any(checkpoint_beyond(run, EARLY) for run in tmp_path.glob("mine-*")))
+        wait_until(lambda: any(checkpoint_beyond(run, moment) for run in tmp_path.glob("mine-*")))
         exposed.extend(open_to_others(children()))
-        victims.append(titled(WORKER)[0])
+        victims.append(dice.choice(titled(WORKER)))
         victims[0].kill()
 
     killer = threading.Thread(target=kill)
@@ -64,7 +66,7 @@ def test_a_killed_worker_is_replaced_and_the_bytes_are_the_same(
     assert not exposed
     resumed = [entry["step"] for entry in journal.read(Path(result.run)) if entry["event"] == "resumed"]
     assert resumed
-    assert resumed[0] > EARLY
+    assert resumed[0] > moment
     assert result.id == undisturbed.id
 
 
@@ -132,11 +134,12 @@ def started(recipe: MineRecipe, file: Path) -> Iterator["subprocess.Popen[bytes]
 
 
 def test_killed_and_then_stopped_a_driver_leaves_no_process_and_the_same_recipe_ends_with_the_same_bytes(
-    cluster: None, undisturbed: MineResult, network: Path, tmp_path: Path
+    cluster: None, undisturbed: MineResult, network: Path, tmp_path: Path, dice: random.Random
 ):
+    moment = dice.randint(EARLY, LATE)
     recipe = recipe_for(network, tmp_path / "runs", workers=2, how=HOW, **CONFIG)
     with started(recipe, tmp_path / "recipe.yaml") as driver:
-        wait_until(lambda: (runs := list((tmp_path / "runs").glob("mine-*"))) and checkpoint_beyond(runs[0], EARLY))
+        wait_until(lambda: (runs := list((tmp_path / "runs").glob("mine-*"))) and checkpoint_beyond(runs[0], moment))
         orphans = children(driver.pid)
         driver.kill()
         driver.communicate()

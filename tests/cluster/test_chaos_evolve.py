@@ -61,25 +61,24 @@ def evaluators(below: int) -> list[psutil.Process]:
     return titled("ray::Seat", below)
 
 
-def moments(seed: int) -> Iterator[int]:
+def moments(dice: random.Random) -> list[int]:
     """Numbers of agents told, at which something happens; in rising order."""
-    rng = random.Random(seed)
-    return iter(sorted(rng.sample(range(6, 70), 3)))
+    return sorted(dice.sample(range(6, 70), 3))
 
 
 def test_killed_evaluators_and_drivers_change_nothing_of_the_lineage(
-    undisturbed: EvolveResult, reader: Path, tmp_path: Path
+    undisturbed: EvolveResult, reader: Path, tmp_path: Path, dice: random.Random
 ):
     recipe, home = recipe_for(reader, tmp_path / "runs", workers=2), tmp_path / "runs"
-    file, when = tmp_path / "recipe.yaml", moments(seed=5)
+    file = tmp_path / "recipe.yaml"
     file.write_text(to_yaml(recipe))
     command = [sys.executable, "-m", "dna_ray", "evolve", "--recipe", str(file)]
 
-    evaluator_dies, driver_dies, later = when
+    evaluator_dies, driver_dies, later = moments(dice)
     with started(command) as driver:
         try:
             wait_until(lambda: told(home) >= evaluator_dies and evaluators(driver.pid))
-            random.Random(5).choice(evaluators(driver.pid)).kill()
+            dice.choice(evaluators(driver.pid)).kill()
             wait_until(lambda: told(home) >= driver_dies)
             orphans = children(driver.pid)
         finally:
