@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from dna_ray.errors import RecipeError
-from dna_ray.recipe.shape import RECIPES, TARGETS, AnyRecipe, keys, parts
+from dna_ray.recipe.parts import TARGETS
+from dna_ray.recipe.shape import RECIPES, AnyRecipe, keys, parts
 
 ENVIRONMENT = "DNA_RAY_"
 OTHER_VARIABLES = ("DNA_RAY_CACHE", "DNA_RAY_FASHION_MNIST")  # read elsewhere, and no part of a recipe

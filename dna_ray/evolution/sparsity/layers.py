@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from dna_ray.errors import InputError, NetworkError
 from dna_ray.networks import Network, TensorInfo, stored_name
 
-# Pruning answers for what an encoder computes: tables are looked up, heads and poolers belong to a task. A classifier is
-# a head. The first convolution stays dense, too (Gale et al. 2019, section 5; Evci et al. 2020, section 3): it holds few
-# weights, and all that the network sees passes through them.
+# Pruning answers for what an encoder computes: tables are looked up, heads, classifiers and poolers belong to a task.
+# The first convolution stays dense, as in Gale et al. 2019 and Evci et al. 2020: it holds few weights, and all that the
+# network sees passes through them.
 EXCLUDED_KINDS = frozenset(
     ("word_embedding", "position_embedding", "type_embedding", "patch_embedding", "pooler", "head")
 )
