@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 from jaxtyping import install_import_hook
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
@@ -19,6 +20,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of processes that tests start: they share the cores
 os.environ.setdefault("RAY_worker_niceness", "0")  # or tests without a Ray starve those with one
 torch.set_num_threads(1)
+settings.register_profile("no clock", deadline=None)  # a busy machine is no fault
+settings.load_profile("no clock")
 
 # Modules that write shapes into their annotations have them checked at every call. Not what Ray sends to its workers:
 # a wrapped closure cannot be pickled.
