@@ -44,12 +44,15 @@ def shape_for(network: Network, config: MineConfig) -> SinePlan:
 
 
 def random_spectra(anatomy: Anatomy) -> list[NDArray[np.float64]]:
-    """Singular values of matrices of independent numbers of variance 1, largest first, as a line between their ends.
+    """Singular values of matrices of independent numbers of variance 1, largest first (Marchenko and Pastur 1967)."""
+    return [_random_spectrum(*info.matrix_shape) for info in anatomy.matrices]
 
-    The ends are sqrt(rows) +- sqrt(cols) (Bai and Yin 1993).
-    """
-    sides = [(sqrt(rows), sqrt(cols)) for rows, cols in (info.matrix_shape for info in anatomy.matrices)]
-    return [np.linspace(long + short, abs(long - short), round(min(long, short) ** 2)) for long, short in sides]
+
+def _random_spectrum(rows: int, cols: int) -> NDArray[np.float64]:
+    low, high, count = abs(sqrt(rows) - sqrt(cols)), sqrt(rows) + sqrt(cols), min(rows, cols)
+    value = low + (high - low) * (np.arange(2048) + 0.5) / 2048
+    share = np.cumsum(np.sqrt((high**2 - value**2) * (value**2 - low**2)) / value)
+    return np.interp((count - 0.5 - np.arange(count)) / count, share / share[-1], value)
 
 
 def traffic(shape: SinePlan, anatomy: Anatomy, *, workers: int) -> int:

@@ -14,6 +14,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 from heads import Head, joined, started_head
+from planted import plant_package
 from raylets import CONFIG, HOW, open_to_others, wait_until
 from tiny_runs import recipe_for
 
@@ -30,9 +31,11 @@ TRACKING = f"postgresql://dna:{PASSWORD}@127.0.0.1:9/mlflow"  # nobody is there
 
 
 @pytest.fixture(scope="module")
-def head() -> Iterator[Head]:
-    """Its jobs find the tracking server, with its password, in their environment."""
-    with started_head(MLFLOW_TRACKING_URI=TRACKING) as started:
+def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
+    """Its jobs find the tracking server, with its password, in their environment, and an older dna-ray beside them."""
+    older = tmp_path_factory.mktemp("older")
+    plant_package(older, "dna-ray", "0.0.9")
+    with started_head(MLFLOW_TRACKING_URI=TRACKING, PYTHONPATH=str(older)) as started:
         yield started
 
 
@@ -116,6 +119,8 @@ def test_a_recipe_survives_its_driver_is_followed_once_more_and_no_secret_is_wri
     assert told["job"].endswith("-a2")
     assert "was lost" in notes
     assert "ray job submit" in notes
+    assert "dna-ray 0.0.9, here" in notes
+    assert list(cache.glob("jobs/*/dna_ray/__main__.py")), "this version goes along"
     assert told["result"]["id"] == undisturbed.id
     assert [entry["event"] for entry in journal.read(Path(told["result"]["run"]))].count("run") == 2
 
@@ -134,23 +139,23 @@ def test_the_exit_code_of_a_job_is_that_of_submit(head: Head, network: Path, tmp
     recipe = recipe_for(network, tmp_path / "runs", kind="svd", bytes=10)
     (tmp_path / "small.yaml").write_text(to_yaml(recipe))
     submit = ("submit", tmp_path / "small.yaml", "--address", head.dashboard)
+    output, _ = ended(head.dna_ray(*submit, "--no-wait", DNA_RAY_CACHE=str(tmp_path)), code=0)
+    assert "ray job logs --follow" in output
     output, _ = ended(head.dna_ray(*submit, DNA_RAY_CACHE=str(tmp_path)), code=3)
     assert "the smallest possible is" in output
     assert "FAILED" in output
 
 
 def test_faults_of_the_cluster_are_named_before_anything_is_submitted(head: Head, network: Path, tmp_path: Path):
-    """A second node with an object store on disk, an older dna-ray, and a token that others can read."""
+    """A second node with an object store on disk, an older torch, and a token that others can read."""
     recipe = recipe_for(tmp_path / "missing", tmp_path / "runs", workers=64)
     (tmp_path / "recipe.yaml").write_text(to_yaml(recipe))
-    planted = tmp_path / "planted" / "dna_ray-0.0.9.dist-info"
-    planted.mkdir(parents=True)
-    (planted / "METADATA").write_text("Metadata-Version: 2.1\nName: dna-ray\nVersion: 0.0.9\n")
+    plant_package(tmp_path / "planted", "torch", "1.0.0")
     (tmp_path / "token").write_text((head.home / "token").read_text())
     (tmp_path / "token").chmod(0o644)
     (tmp_path / "store").mkdir()
     options = {"object_store_memory": 2**27, "plasma_directory": tmp_path / "store"}
-    variables = {"PYTHONPATH": str(planted.parent), "RAY_AUTH_TOKEN_PATH": str(tmp_path / "token")}
+    variables = {"PYTHONPATH": str(tmp_path / "planted"), "RAY_AUTH_TOKEN_PATH": str(tmp_path / "token")}
     with joined(head, tmp_path / "node.log", options, **variables):
         submit = ("submit", tmp_path / "recipe.yaml", "--address", head.dashboard, "--json")
         output, notes = ended(head.dna_ray(*submit, DNA_RAY_CACHE=str(tmp_path / "cache")), code=8)
@@ -158,7 +163,7 @@ def test_faults_of_the_cluster_are_named_before_anything_is_submitted(head: Head
     for fault in ("64 need 64 CPUs", "/missing is not there", "mode 0644"):
         assert fault in error
         assert fault in notes
-    for warning in ("dna-ray 0.0.9, here", f"the object store lies in {tmp_path}/store", "127.0.0.1:9/mlflow does not"):
+    for warning in ("torch 1.0.0, here", f"the object store lies in {tmp_path}/store", "127.0.0.1:9/mlflow does not"):
         assert warning in notes
     assert not (tmp_path / "cache").exists()
 

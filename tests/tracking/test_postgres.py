@@ -4,7 +4,6 @@ import json
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,12 @@ from typing import Any
 import pytest
 from evolved_runs import evolved, goes_on, told
 from invented_runs import compared, mined
-from processes import HOST, Running, free_ports, wait_for
+from processes import HOST, free_ports, wait_for
 from tracking_server import mlflow_server, postgres, postgres_programs
 
 from dna_ray.tracking.record import read_record
 from dna_ray.tracking.store import database_uri
+from dna_ray.tracking.synced import SyncReport
 from dna_ray.tracking.writer import Writer
 
 mlflow_client = pytest.importorskip("mlflow").MlflowClient
@@ -25,37 +25,62 @@ from dna_ray.tracking.mlflow import sync  # noqa: E402 - takes seconds, and may 
 
 pytestmark = pytest.mark.postgres
 
-FEW = 2  # generations
-SENT = 12  # agents that MLflow has when its server dies
+GENERATIONS = 1
+SENT = 6  # agents that MLflow has when its server dies
 
 
 @dataclass(frozen=True)
-class Server:
-    """An MLflow server that can be started again."""
+class Survived:
+    """A search whose server died while it was being recorded, and is there again.
 
-    folder: Path
-    database: str
-    port: int
+    Attributes:
+        uri: Of the server.
+        backlog: Entries that MLflow lacked when it had died.
+        report: Of the writer, when it closed.
+    """
 
-    @property
-    def uri(self) -> str:
-        return f"http://{HOST}:{self.port}"
-
-    def running(self) -> AbstractContextManager[Running]:
-        return mlflow_server(self.folder, self.database, port=self.port)
+    run: Path
+    uri: str
+    backlog: int
+    report: SyncReport
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def database() -> Iterator[str]:
     programs = postgres_programs()
     if programs is None:
         pytest.skip("no PostgreSQL: apt-get install postgresql")
-    with postgres(programs) as database:
-        yield Server(tmp_path_factory.mktemp("served"), database, *free_ports(1))
+    with postgres(programs) as address:
+        yield address
 
 
-def everything(mlflow: "mlflow_client") -> dict[str, Any]:
+@pytest.fixture(scope="module")
+def survived(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Survived]:
+    folder, (port,) = tmp_path_factory.mktemp("served"), free_ports(1)
+    uri, half = f"http://{HOST}:{port}", len(told(GENERATIONS)) // 2
+    run = evolved(folder / "runs", generations=GENERATIONS, last=half)
+    with mlflow_server(folder, database, port=port) as process:
+        writer = Writer(run, uri=uri, every=0.1)
+        wait_for(lambda: len(agents(uri)) >= SENT, "a part of the agents to be sent")
+        os.killpg(process.pid, signal.SIGKILL)
+    backlog = writer.backlog
+    goes_on(run, generations=GENERATIONS, last=half)
+    with mlflow_server(folder, database, port=port):
+        wait_for(lambda: writer.backlog == 0, "the writer to find the server again")
+        yield Survived(run, uri, backlog, writer.close())
+
+
+def agents(uri: str) -> list[str]:
+    """Who has a run."""
+    mlflow = mlflow_client(uri)
+    experiments = [each.experiment_id for each in mlflow.search_experiments()]
+    found = mlflow.search_runs(experiments, "tags.`dna.agent` != ''", max_results=1000)
+    return [run.data.tags["dna.agent"] for run in found]
+
+
+def everything(uri: str) -> dict[str, Any]:
     """All that an MLflow holds. Its own ids, which differ, are replaced by the names of what they stand for."""
+    mlflow = mlflow_client(uri)
     experiments = [each.experiment_id for each in mlflow.search_experiments()]
     runs = mlflow.search_runs(experiments, max_results=1000)
     models = mlflow.search_logged_models(experiments)
@@ -65,8 +90,8 @@ def everything(mlflow: "mlflow_client") -> dict[str, Any]:
             model.name: [model.status, model.tags, model.params, sorted((x.key, x.value) for x in model.metrics)]
             for model in models
         },
-        "counts": [len(runs), len(models)],
     }
+    assert (len(held["runs"]), len(held["models"])) == (len(runs), len(models)), "each of them once"
     text = json.dumps(held, sort_keys=True)
     for id, name in [(run.info.run_id, run.info.run_name) for run in runs] + [(m.model_id, m.name) for m in models]:
         text = text.replace(id, name)
@@ -93,44 +118,24 @@ def _files(mlflow: "mlflow_client", run: str, folder: str | None = None) -> list
     return sorted([[each.path, each.file_size] for each in listed if not each.is_dir] + below)
 
 
-def test_a_server_that_dies_midway_loses_nothing_and_doubles_nothing(server: Server, store: Path):
-    half = len(told(FEW)) // 2
-    run = evolved(store, generations=FEW, last=half)
-    writer = Writer(run, uri=server.uri, every=0.1)
-
-    def sent() -> int:
-        mlflow = mlflow_client(server.uri)
-        experiments = [each.experiment_id for each in mlflow.search_experiments()]
-        return len(mlflow.search_runs(experiments, "tags.`dna.agent` != ''"))
-
-    with server.running() as process:
-        wait_for(lambda: sent() >= SENT, "a part of the agents to be sent")
-        os.killpg(process.pid, signal.SIGKILL)
-    assert writer.backlog > 0, "the server died midway"
-    goes_on(run, generations=FEW, last=half)
-    with server.running():
-        wait_for(lambda: writer.backlog == 0, "the writer to find the server again")
-        report = writer.close()
-        assert (report.missing, report.reason) == (0, None)
-        on_postgres = everything(mlflow_client(server.uri))
-    search = read_record(run).evolution
+def test_a_server_that_dies_midway_loses_nothing_and_doubles_nothing(survived: Survived, store: Path):
+    assert survived.backlog > 0, "it died midway"
+    assert (survived.report.missing, survived.report.reason) == (0, None)
+    search = read_record(survived.run).evolution
     assert search is not None
-    agents = [each["tags"]["dna.agent"] for each in on_postgres["runs"].values() if "dna.agent" in each["tags"]]
-    assert sorted(agents) == sorted(search.agents)
-    sync(run, uri=database_uri(store))
-    assert on_postgres == everything(mlflow_client(database_uri(store)))
+    assert sorted(agents(survived.uri)) == sorted(search.agents)
+    sync(survived.run, uri=database_uri(store))
+    assert everything(survived.uri) == everything(database_uri(store))
 
 
-def test_what_was_mined_and_compared_looks_on_postgres_as_it_looks_on_sqlite(server: Server, store: Path):
-    with server.running():
-        before = everything(mlflow_client(server.uri))
-        for run in (mined(store), compared(store)):
-            sync(run, uri=server.uri)
-            sync(run, uri=server.uri)
-            sync(run, uri=database_uri(store))
-        after = everything(mlflow_client(server.uri))
-    new = {name: each for name, each in after["runs"].items() if name not in before["runs"]}
-    on_sqlite = everything(mlflow_client(database_uri(store)))
-    assert new == on_sqlite["runs"]
-    assert {name: each for name, each in after["models"].items() if name not in before["models"]} == on_sqlite["models"]
-    assert after["counts"] == [a + b for a, b in zip(before["counts"], on_sqlite["counts"], strict=True)]
+def test_what_was_mined_and_compared_looks_on_postgres_as_it_looks_on_sqlite(survived: Survived, store: Path):
+    before = everything(survived.uri)
+    for run in (mined(store), compared(store)):
+        sync(run, uri=survived.uri)
+        sync(run, uri=survived.uri)
+        sync(run, uri=database_uri(store))
+    after, on_sqlite = everything(survived.uri), everything(database_uri(store))
+    for sort in ("runs", "models"):
+        new = {name: each for name, each in after[sort].items() if name not in before[sort]}
+        assert new == on_sqlite[sort]
+        assert len(after[sort]) == len(before[sort]) + len(on_sqlite[sort])

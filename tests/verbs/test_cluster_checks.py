@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from planted import plant_package
 
 from dna_ray.distributed import access, survey
 from dna_ray.errors import InputError, ResourceError
@@ -61,14 +62,6 @@ def serving(body: str, *, host: str = "127.0.0.1", status: int = 200) -> Iterato
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-def plant_package(folder: Path, name: str, version: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Metadata of a package as pip writes it, before all others on the path."""
-    place = folder / f"{name.replace('-', '_')}-{version}.dist-info"
-    place.mkdir(parents=True)
-    (place / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-    monkeypatch.syspath_prepend(str(folder))
 
 
 def surveyed(
@@ -175,11 +168,13 @@ def test_8_another_version_of_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_9_another_version_of_dna_ray_or_torch_on_a_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     with monkeypatch.context() as patch:
-        plant_package(tmp_path / "a", "dna-ray", "0.0.9", patch)
+        plant_package(tmp_path / "a", "dna-ray", "0.0.9")
+        patch.syspath_prepend(str(tmp_path / "a"))
         said = surveyed(tmp_path)
     assert "n1 10.0.0.1: dna-ray 0.0.9" in the_one(found(said), "dna-ray").found
     with monkeypatch.context() as patch:
-        plant_package(tmp_path / "b", "torch", "1.0.0", patch)
+        plant_package(tmp_path / "b", "torch", "1.0.0")
+        patch.syspath_prepend(str(tmp_path / "b"))
         said = surveyed(tmp_path)
     assert "torch 1.0.0" in the_one(found(said), "packages").found
 
