@@ -9,7 +9,7 @@ NNCODEC := build/nncodec-venv
 PIP := $(BIN)/pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup mine evolve ui test check format samples bench bench-nncodec lock wheel clean
+.PHONY: help setup mine evolve ui cluster-demo test soak check format samples bench bench-nncodec lock wheel clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -27,8 +27,16 @@ evolve: $(READY) ## Evolve 200 sparsity agents on sample:minilm on a local Ray c
 ui: $(READY) ## Open the MLflow UI on the runs in ./runs
 	@$(BIN)/dna-ray ui $(ARGS)
 
+cluster-demo: $(READY) ## Submit to a cluster of three nodes on this machine, and kill one in the middle of each run
+	@$(BIN)/python cluster/demo.py $(ARGS)
+
 test: $(READY) ## Run the tests; ARGS=tests/mining for a part of them
 	@$(BIN)/pytest --numprocesses=logical --maxprocesses=4 --no-loadscope-reorder --durations=10 $(ARGS)
+
+soak: $(READY) ## Kill workers, nodes and drivers 50 times each, at other moments; hours. ROUNDS=5 for fewer
+	@DNA_RAY_SOAK=100000 $(BIN)/pytest --rounds=$(or $(ROUNDS),50) --timeout=3600 \
+		tests/cluster/test_chaos.py tests/cluster/test_chaos_evolve.py tests/cluster/test_nodes.py \
+		tests/cluster/test_many_nodes.py tests/evolution/metric $(ARGS)
 
 check: $(READY) ## Format, lint, types, who imports whom
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: make format"; exit 1; }

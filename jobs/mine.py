@@ -6,7 +6,8 @@
 
 DNA_RAY_HOME, or `home` in the recipe, must lie on storage that all nodes see: Ray deletes a job's working directory.
 The same command continues a run that was stopped. Progress goes to the job's log, and the exit code is that of
-`dna-ray`, so that a job that fails is shown as failed.
+`dna-ray`, so that a job that fails is shown as failed. `dna-ray submit RECIPE --address http://HEAD:8265` does all this
+by itself, looks at the cluster before, and submits again what was lost.
 """
 
 import sys

@@ -1,4 +1,5 @@
 import os
+import random
 import sys
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from xdist.scheduler import LoadFileScheduling
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "dna_ray"
 
-# What the tests of a folder share lies beside them, and is imported by its plain name.
+# What the tests of a folder share lies beside them, and is imported by its plain name; so do the scripts of `cluster`.
 sys.path[:0] = [str(TESTS), *sorted(str(folder) for folder in TESTS.iterdir() if folder.is_dir())]
+sys.path.append(str(TESTS.parent / "cluster"))
 os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of processes that tests start: they share the cores
 os.environ.setdefault("RAY_worker_niceness", "0")  # or tests without a Ray starve those with one
@@ -30,12 +32,21 @@ SHAPED = [
 ]
 install_import_hook(SHAPED, "shapes.checked")
 
-MARKED = ("browser", "samples")
+MARKED = ("browser", "postgres", "samples")
 
 
 def pytest_addoption(parser: pytest.Parser):
     told = f"fail the tests marked {' or '.join(MARKED)} that would be skipped: what they need must be there"
     parser.addoption("--no-skips", action="store_true", help=told)
+    told = "how often tests in which something dies are run, each time at other moments; from 2, also those marked soak"
+    parser.addoption("--rounds", type=int, default=1, metavar="N", help=told)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc):
+    """Who asks for `dice` is run as many times as there are rounds, with other dice each time."""
+    if "dice" in metafunc.fixturenames:
+        seeds = range(metafunc.config.getoption("--rounds"))
+        metafunc.parametrize("dice", [random.Random(seed) for seed in seeds], ids=[f"seed-{seed}" for seed in seeds])
 
 
 class OneWithRay(LoadFileScheduling):
@@ -50,7 +61,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneWith
     return OneWithRay(config, log)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]):
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]):
+    if config.getoption("--rounds") == 1 and (long := [item for item in items if item.get_closest_marker("soak")]):
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
     items.sort(key=lambda item: item.get_closest_marker("ray") is None)  # what takes longest begins
 
 

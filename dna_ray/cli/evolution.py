@@ -34,6 +34,7 @@ WHAT = (
     click.option("--exclude", default=None, help="Tensors that stay dense, with commas; * for any.  [default: none]"),
     field_option(EvolveConfig, "seed", "Of every random number."),
     field_option(EvolveWhat, "texts", "File with a text a line, for --signal cosine.", default="the sample's"),
+    field_option(EvolveWhat, "images", "Folder of a folder of images for each class.", default="the network's own"),
     field_option(EvolveWhat, "limit", "Texts or images that the champion is judged on."),
 )
 
@@ -41,7 +42,9 @@ HOW = (
     field_option(EvolveHow, "workers", "Evaluators on Ray; 0 evaluates in this process."),
     field_option(EvolveHow, "threads", "Threads of each."),
     field_option(EvolveHow, "device", "cpu, cuda, or what torch knows."),
+    field_option(EvolveHow, "task_timeout", "Seconds a task of your own may take; no promise then.", default="none"),
     field_option(EvolveHow, "address", "Ray cluster to run on.", default="a local one"),
+    field_option(EvolveHow, "insecure", "Also on one that others can reach without a token."),
     field_option(EvolveHow, "tracking", "URI of an MLflow server.", default="the database beside the runs"),
     field_option(EvolveHow, "run_dir", "Folder of this run.", default="runs/<verb>-<network>-<id>"),
 )

@@ -55,6 +55,7 @@ def rebuild(output: Output, progress: Display, dna: str, out: Path) -> None:
 @click.option("--task", default="auto", help=f"{', '.join(TASK_NAMES)}, module:function, or auto.  [default: auto]")
 @click.option("--original", default=None, help="The network to hold it against.  [default: as the DNA says]")
 @click.option("--texts", type=click.Path(dir_okay=False, path_type=Path), help="File with a text a line.")
+@click.option("--images", type=click.Path(file_okay=False, path_type=Path), help="Folder of a folder for each class.")
 @click.option("--limit", type=int, default=TaskSettings().limit, show_default=True, help="Texts or images.")
 @click.option("--device", default=TaskSettings().device, show_default=True, help="Where the networks run.")
 def evaluate(
@@ -64,6 +65,7 @@ def evaluate(
     task: str,
     original: str | None,
     texts: Path | None,
+    images: Path | None,
     limit: int,
     device: str,
 ) -> None:
@@ -72,5 +74,5 @@ def evaluate(
     X is a DNA, a run or a network."""
     from dna_ray.verbs.evaluate import evaluate as work
 
-    settings = TaskSettings(texts=texts, limit=limit, device=device)
+    settings = TaskSettings(texts=texts, images=images, limit=limit, device=device)
     output.show(work(x, task=task, original=original, settings=settings, progress=progress))

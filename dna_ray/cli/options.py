@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 import click
 
+from dna_ray.evolution.comparison.config import METHODS, OURS, ComparisonConfig
+from dna_ray.evolution.subject.subject_settings import SIGNAL_NAMES
 from dna_ray.mining.config import (
     CALIBRATIONS,
     COORDINATES,
@@ -15,7 +17,7 @@ from dna_ray.mining.config import (
     PRODUCT_DTYPES,
     MineConfig,
 )
-from dna_ray.recipe import CompareWhat, MineHow, MineWhat, default_of
+from dna_ray.recipe import CompareEvolutionWhat, CompareWhat, EvolveHow, MineHow, MineWhat, default_of
 from dna_ray.tasks.config import TASK_NAMES
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -138,12 +140,38 @@ HOW = (
     field_option(MineHow, "threads", "Threads of each worker."),
     field_option(MineHow, "device", "auto, cpu, cuda, or what torch knows."),
     field_option(MineHow, "address", "Ray cluster to run on.", default="a local one"),
+    field_option(MineHow, "insecure", "Also on one that others can reach without a token."),
     field_option(MineHow, "elastic", "Go on with fewer workers when some are lost."),
     field_option(MineHow, "compile", "Compile the sines with torch.compile (GPUs; CPUs have kernels in C++)."),
     field_option(MineHow, "checkpoint_every", "Seconds between checkpoints."),
     field_option(MineHow, "tracking", "URI of an MLflow server.", default="the database beside the runs"),
     field_option(MineHow, "out", "Folder for the result.", default="in the run folder"),
     field_option(MineHow, "run_dir", "Folder of this run.", default="runs/<verb>-<network>-<id>"),
+)
+
+_SPARSITIES, _RUNGS = (
+    ",".join(f"{each:g}" for each in default_of(ComparisonConfig, name)) for name in ("sparsities", "rungs")
+)
+
+# Of `compare --evolution`.
+EVOLUTION = (
+    click.option(
+        "--evolution", is_flag=True, help="Compare ways to make a network sparse; the options below are of it."
+    ),
+    click.option("--sparsities", default=None, help=f"Shares of zeros, with commas.  [default: {_SPARSITIES}]"),
+    click.option("--methods", default=None, help=f"With commas, {OURS} among them.  [default: all {len(METHODS)}]"),
+    field_option(
+        CompareEvolutionWhat, "images", "Folder of a folder of images for each class.", default="the network's own"
+    ),
+    field_option(ComparisonConfig, "seeds", "Of each method at each sparsity; each draws its own data."),
+    field_option(ComparisonConfig, "evaluations", "Of each search; failed ones count."),
+    field_option(ComparisonConfig, "signal", f"What searches minimise: {', '.join(SIGNAL_NAMES)}, or module:function."),
+    field_option(ComparisonConfig, "batch", "Agents that race together."),
+    field_option(ComparisonConfig, "calibration", "Texts or images that statistics are of."),
+    field_option(ComparisonConfig, "minibatch", "Texts or images in a minibatch of the race."),
+    click.option("--rungs", default=None, help=f"Minibatches seen after each round.  [default: {_RUNGS}]"),
+    click.option("--exclude", default=None, help="Tensors that stay dense, with commas; * for any.  [default: none]"),
+    field_option(EvolveHow, "task_timeout", "Seconds a task of your own may take; no promise then.", default="none"),
 )
 
 LAYERS = (

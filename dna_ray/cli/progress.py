@@ -31,7 +31,8 @@ class Screen(Protocol):
 
     def open(self) -> None: ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """May come twice."""
 
     def draw(self, stage: Tally, whole: float | None) -> None:
         """A stage has begun or moved."""
@@ -80,6 +81,10 @@ class Display:
     def note(self, text: str) -> None:
         self._screen.note(text)
 
+    def close(self) -> None:
+        """Draws no more; notes still come."""
+        self._screen.close()
+
     def __enter__(self) -> Self:
         self._screen.open()
         return self
@@ -87,7 +92,7 @@ class Display:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._screen.close()
+        self.close()
 
 
 def display(output: Output, interrupt: Interrupt) -> Display:

@@ -68,13 +68,15 @@ def ui(output: Output, progress: Display, port: int) -> None:
 
 
 @verb(cli)
-@click.option("--address", default=None, help="Also try to reach this Ray cluster, as HOST:PORT.")
-def doctor(output: Output, progress: Display, address: str | None) -> int:
-    """Check whether this machine is fit.
+@click.option("--address", default=None, help="A cluster: http://HEAD:8265, or on one of its machines auto.")
+@click.option("--insecure", is_flag=True, help="Also look at one that others can reach without a token.")
+def doctor(output: Output, progress: Display, address: str | None, insecure: bool) -> int:
+    """Check whether this machine is fit, or a cluster.
 
-    Versions, processors, memory, disk, and what Ray and MLflow need. Exit code 0: fit."""
+    Versions, processors, memory, disk, and what Ray and MLflow need; of a cluster also its token, its
+    ports, and whether all nodes share the folder of the runs, DNA_RAY_HOME. Exit code 0: fit."""
     from dna_ray.verbs.doctor import doctor as work
 
-    result = work(address=address)
+    result = work(address=address, insecure=insecure, progress=progress)
     output.show(result)
     return result.exit_code

@@ -9,13 +9,13 @@ import socket
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from urllib.parse import urlparse
 
 import psutil
 
+from dna_ray.distributed.access import authentication, loopback_only, silence
+from dna_ray.distributed.metrics import published
 from dna_ray.errors import ResourceError, UnreachableError
 
-_CONNECT_SECONDS = 5.0
 _OBJECT_STORE = 256 * 2**20  # bytes, for plans and curves
 _STORE_SHARE = 0.3  # of the memory that the object store may take at most; beyond it, Ray spills to disk
 _TEMP = "dna-ray-"  # then the pid of the process whose cluster has its logs and sockets there
@@ -36,7 +36,9 @@ _LOCAL_SETTINGS = {
 
 
 @contextlib.contextmanager
-def ray_cluster(address: str | None, *, workers: int, use_gpu: bool = False, held: int = 0) -> Iterator[None]:
+def ray_cluster(
+    address: str | None, *, workers: int, use_gpu: bool = False, held: int = 0, insecure: bool = False
+) -> Iterator[None]:
     """Connects to the Ray cluster at `address`, or starts one on loopback that ends with the block.
 
     A local cluster is this process's own, guarded by a token that nobody else knows. Inside a submitted job the job's
@@ -44,26 +46,33 @@ def ray_cluster(address: str | None, *, workers: int, use_gpu: bool = False, hel
 
     Args:
         held: Bytes that will lie in the object store of a local cluster.
+        insecure: Also use a cluster that others can reach and no token guards.
 
     Raises:
         UnreachableError: Nothing answers at `address`.
+        InputError: The cluster is open to others, and `insecure` does not allow that.
         ResourceError: The cluster has fewer processors or GPUs than the workers need, or does not start.
     """
     address = address or os.environ.get("RAY_ADDRESS") or None
     if address:
         _check_answers(address)
+        settings = {**authentication(address, insecure=insecure), **loopback_only(address)}
     elif workers > _local_cpus():
         raise _too_few(workers, "CPU", _local_cpus())
-    with _environment({**_SETTINGS, **os.environ, **({} if address else _local_settings())}):
+    else:
+        settings = _local_settings()
+    with _environment({**_SETTINGS, **os.environ, **settings}):
         import ray
 
         if ray.is_initialized():
             _check_resources(workers, use_gpu)
-            yield
+            with published():
+                yield
             return
         with _connected(address) if address else _started(held):
             _check_resources(workers, use_gpu)
-            yield
+            with published():
+                yield
 
 
 def _local_cpus() -> int:
@@ -127,7 +136,6 @@ def _on_loopback() -> Iterator[None]:
 def _connected(address: str) -> Iterator[None]:
     import ray
 
-    os.environ.setdefault("RAY_AUTH_MODE", "token" if _has_token() else "disabled")
     try:
         ray.init(address=address, log_to_driver=False, logging_level="error", configure_logging=False)
     except Exception as error:  # Ray raises many kinds here, none of which is ours
@@ -143,19 +151,11 @@ def _connected(address: str) -> Iterator[None]:
 
 
 def _check_answers(address: str) -> None:
-    """Ray itself waits for a minute where nothing listens: ask the port first."""
-    target = urlparse(address if "://" in address else f"ray-gcs://{address}")
-    if address in ("auto", "local"):
-        return
-    try:
-        if not target.hostname or not target.port:
-            raise OSError("it is no HOST:PORT")
-        socket.create_connection((target.hostname, target.port), timeout=_CONNECT_SECONDS).close()
-    except (OSError, ValueError) as error:
+    if address not in ("auto", "local") and (reason := silence(address)):
         raise UnreachableError(
-            f"Ray at {address} does not answer ({getattr(error, 'strerror', None) or error}); start it with "
+            f"Ray at {address} does not answer ({reason}); start it with "
             "`ray start --head`, or leave out --address to start Ray here"
-        ) from error
+        )
 
 
 def _check_resources(workers: int, use_gpu: bool) -> None:
@@ -199,11 +199,6 @@ def _environment(settings: Mapping[str, str]) -> Iterator[None]:
         for name in os.environ.keys() - before.keys():
             del os.environ[name]
         os.environ.update(before)
-
-
-def _has_token() -> bool:
-    path = os.environ.get("RAY_AUTH_TOKEN_PATH") or str(Path.home() / ".ray" / "auth_token")
-    return bool(os.environ.get("RAY_AUTH_TOKEN")) or Path(path).exists()
 
 
 def _first_line(error: BaseException) -> str:

@@ -7,6 +7,7 @@ import ray
 import torch
 from ray.exceptions import RayError, RayTaskError
 
+from dna_ray.distributed.placement import SPREAD
 from dna_ray.errors import ResourceError
 from dna_ray.mining.coding.passes import Handle, Source
 
@@ -28,7 +29,8 @@ class RayRunner:
 
     def __init__(self, *, workers: int, threads: int, stopping: Callable[[], bool]) -> None:
         self._workers, self._threads, self._stopping = workers, threads, stopping
-        self._run = ray.remote(num_cpus=1, num_returns=2, max_retries=MAX_RETRIES)(_run)
+        task = ray.remote(num_cpus=1, num_returns=2, max_retries=MAX_RETRIES, scheduling_strategy=SPREAD)
+        self._run = task(_run)
 
     def hold(self, make: Callable[[], Source]) -> Handle:
         return ray.put(make())

@@ -3,18 +3,18 @@
 import contextlib
 import pickle
 import secrets
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray.exceptions import RayError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from torch import Tensor
 
 from dna_ray.distributed.docket import Docket
 from dna_ray.distributed.evaluators import Tuning, tuning
+from dna_ray.distributed.placement import here
+from dna_ray.distributed.room import check_room
 from dna_ray.distributed.sharing import shareable
 from dna_ray.distributed.suspects import Case
 from dna_ray.errors import ResourceError
@@ -24,7 +24,6 @@ from dna_ray.evolution.space import Space
 
 MAX_IDLE_LOSSES = 8  # evaluators lost, one after the other, before they were given a batch
 _WAIT_SECONDS = 0.2  # for news, until someone is asked whether to stop
-_ROOM_SECONDS = 5.0  # for what Ray still holds for workers that have just ended
 
 
 def evaluate_on_ray(
@@ -57,7 +56,7 @@ def evaluate_on_ray(
         ResourceError: There is no room for any evaluator, or evaluators are lost whatever they do.
     """
     resources = {"CPU": 1.0} | ({"GPU": gpu_fraction} if gpu_fraction else {})
-    _check_room(resources)
+    check_room(resources)
     errand = [ray.put((shareable(pack), space, threads))]
     with (
         _docket(errand) as (docket, name),
@@ -137,25 +136,11 @@ class _Driver:
 def _docket(errand: list[Any]) -> Iterator[tuple[Any, str]]:
     """An actor where this process runs: it is lost only with the driver. What lies in the object store goes with it."""
     name = f"docket-{secrets.token_hex(8)}"
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    docket = ray.remote(num_cpus=0)(Docket).options(name=name, scheduling_strategy=here).remote(errand)
+    docket = ray.remote(num_cpus=0)(Docket).options(name=name, scheduling_strategy=here()).remote(errand)
     try:
         yield docket, name
     finally:
         ray.kill(docket)
-
-
-def _check_room(resources: Mapping[str, float]) -> None:
-    """Tune would wait for ever, and say nothing."""
-    deadline = time.monotonic() + _ROOM_SECONDS
-    while short := [name for name, need in resources.items() if ray.available_resources().get(name, 0) < need]:
-        if time.monotonic() > deadline:
-            found = ", ".join(f"{ray.available_resources().get(name, 0):g} of {name}" for name in short)
-            needs = ", ".join(f"{resources[name]:g} of {name}" for name in short)
-            raise ResourceError(
-                f"the cluster has {found} free, and an evaluator needs {needs}; wait for others, or use --workers 0"
-            )
-        time.sleep(0.1)
 
 
 def _first_line(error: BaseException) -> str:

@@ -15,10 +15,12 @@ from ray.train.torch import TorchTrainer
 
 from dna_ray.distributed.mailbox import Mailbox
 from dna_ray.distributed.meeting import meeting
+from dna_ray.distributed.placement import SPREAD, here
 from dna_ray.distributed.team import TorchTeam
 from dna_ray.errors import DnaRayError, ResourceError
 
 MAX_FAILURES = 8  # losses of workers that a run survives
+MAX_STARTS = 10  # that fail, of a minute each at most: a node that replaces a lost one may take so long to come
 _SEND_SECONDS = 0.5
 _POLL_SECONDS = 0.5
 
@@ -69,7 +71,8 @@ def train_on_ray(
         DnaRayError: What a worker raised on purpose.
         ResourceError: Workers were lost too often, or could not be started.
     """
-    mailbox = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Mailbox).remote()
+    lasting = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1, "scheduling_strategy": here()}
+    mailbox = ray.remote(**lasting)(Mailbox).remote()
     loop = {"train": train, "job": job, "threads": threads, "mailbox": mailbox}
     outcome: list[BaseException] = []
     trainer = _trainer(loop, workers=workers, use_gpu=use_gpu, elastic=elastic)
@@ -110,12 +113,12 @@ def _trainer(loop: dict[str, Any], *, workers: int, use_gpu: bool, elastic: bool
             num_workers=(1, workers) if elastic else workers,
             use_gpu=use_gpu,
             resources_per_worker={"CPU": 1, **({"GPU": 1} if use_gpu else {})},
-            placement_strategy="PACK" if workers == 1 else "SPREAD",
+            placement_strategy="PACK" if workers == 1 else SPREAD,
         ),
         run_config=RunConfig(
             name=f"train-{job.plan_id[:12]}-{time.time_ns()}",
             storage_path=str(folder),
-            failure_config=FailureConfig(max_failures=MAX_FAILURES, controller_failure_limit=1),
+            failure_config=FailureConfig(max_failures=MAX_FAILURES, controller_failure_limit=MAX_STARTS),
         ),
     )
 

@@ -13,6 +13,7 @@ METHODS = (
     "random",
     "evopress-magnitude",
     "evopress-wina",
+    "evopress-best",
     "tpe",
     "nsga2",
     "machine-no-archive",

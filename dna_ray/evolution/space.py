@@ -21,7 +21,7 @@ class Space:
             its own, so it is nothing to change to.)
         patterns: The same of the pattern.
         bases: The same of the basis.
-        repairs: The same of the repair.
+        repairs: The same of the repair; the first is what searches begin with.
         metric_gene: Whether programs change. Agents take over those of their parents otherwise.
         profile_gene: Whether levels change.
         mutation_rate: Share of the layers that a mutation of levels changes on average; at least two layers change.

@@ -178,9 +178,21 @@ FAMILIES: dict[str, Family] = {
         kinds=BERT,
     ),
     "convolutional": Family(
-        model_types=("resnet", "regnet", "vgg", "mobilenet_v1", "mobilenet_v2", "efficientnet", "efficientnet-lite0"),
+        model_types=(
+            "resnet",
+            "regnet",
+            "vgg",
+            "mobilenet_v1",
+            "mobilenet_v2",
+            "efficientnet",
+            "efficientnet-lite0",
+            # of dna_ray.models
+            "resnet18",
+            "vgg16bn",
+            "mobilenetv2",
+        ),
         marks=r"(conv\w*|convolution|downsample|features\.\d+(\.\d+)*)\.weight$",
-        kinds=HEADS,
+        kinds=HEADS | {"stem.conv.weight": "convolution"},  # also over grey images, where it looks like a depthwise one
     ),
 }
 _UNKNOWN = Family(model_types=(), marks="", kinds=HEADS)

@@ -14,6 +14,8 @@ import torch
 from torch import nn
 
 from dna_ray.errors import NetworkError
+from dna_ray.models.architecture import Architecture
+from dna_ray.models.architectures import ARCHITECTURES, make
 from dna_ray.networks.load import config_text
 from dna_ray.networks.network import DTYPES, Network
 
@@ -33,6 +35,13 @@ def build(network: Network, *, device: str | torch.device = "cpu") -> nn.Module:
     model_type = (network.config or {}).get("model_type")
     module = BUILDERS.get(str(model_type), _transformers)(network)
     return module.eval().to(device)
+
+
+def opening(folder: str | Path, config: Mapping[str, Any] | None) -> str:
+    """The expression of Python that opens a model folder with this config."""
+    if (config or {}).get("model_type") in BUILDERS:
+        return f'dna_ray.networks.build(dna_ray.networks.load("{folder}"))'
+    return f'AutoModel.from_pretrained("{folder}")'
 
 
 def tokenizer(network: Network) -> Any:
@@ -190,6 +199,19 @@ def _efficientnet_lite0(network: Network) -> nn.Module:
     return module
 
 
+def _plain(network: Network) -> nn.Module:
+    """One of `dna_ray.models`."""
+    module = make(Architecture.from_config(network.config or {}))
+    try:
+        module.load_state_dict({info.name: network.read(info.name) for info in network.anatomy})
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise NetworkError(
+            f"{_UNMEASURED} the weights of {network.name} are not those that its config.json describes ({reason})"
+        ) from error
+    return module
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keeps transformers from reporting on the terminal: what matters of it is raised here."""
@@ -207,4 +229,7 @@ def _quiet() -> Iterator[None]:
 
 
 # model_type -> how it is built, for networks that transformers has no class for
-BUILDERS: dict[str, Callable[[Network], nn.Module]] = {"efficientnet-lite0": _efficientnet_lite0}
+BUILDERS: dict[str, Callable[[Network], nn.Module]] = {
+    "efficientnet-lite0": _efficientnet_lite0,
+    **dict.fromkeys(ARCHITECTURES, _plain),
+}

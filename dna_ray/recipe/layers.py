@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from dna_ray.errors import RecipeError
-from dna_ray.recipe.shape import RECIPES, TARGETS, Recipe, keys, parts
+from dna_ray.recipe.parts import TARGETS
+from dna_ray.recipe.shape import RECIPES, AnyRecipe, keys, parts
 
 ENVIRONMENT = "DNA_RAY_"
-OTHER_VARIABLES = ("DNA_RAY_CACHE",)  # read elsewhere, and no part of a recipe
+OTHER_VARIABLES = ("DNA_RAY_CACHE", "DNA_RAY_FASHION_MNIST")  # read elsewhere, and no part of a recipe
 EITHER_OR = (*TARGETS, "ratios")  # a later layer that sets one takes back the others
 
 
@@ -31,7 +32,7 @@ def resolve(
     environment: Mapping[str, str] | None = None,
     sets: Sequence[str] = (),
     flags: Mapping[str, object] | None = None,
-) -> Recipe:
+) -> AnyRecipe:
     """The recipe of `verb`, put together from all layers, and checked.
 
     Args:
@@ -56,17 +57,19 @@ def resolve(
     return build(verb, settings)
 
 
-def build(verb: str, settings: Mapping[str, Setting]) -> Recipe:
+def build(verb: str, settings: Mapping[str, Setting]) -> AnyRecipe:
     """Checks the type of each setting and makes the dataclasses; what is not set keeps its default."""
     types = _types(verb)
     values = {key: _typed(key, setting, types[key]) for key, setting in settings.items()}
-    if "network" not in values:
-        raise RecipeError("no network is given; name one, e.g. `sample:minilm`, or set `what.network` in the recipe")
+    subject = next(iter(keys(verb)))
+    if subject not in values:
+        raise RecipeError(
+            f"no {subject} is given; name one, e.g. `sample:minilm`, or set `what.{subject}` in the recipe"
+        )
     what, config, how = parts(verb)
     try:
-        return RECIPES[verb](
-            what=what(config=config(**_part(values, config)), **_part(values, what)), how=how(**_part(values, how))
-        )
+        inner = {} if config is None else {"config": config(**_part(values, config))}
+        return RECIPES[verb](what=what(**inner, **_part(values, what)), how=how(**_part(values, how)))
     except RecipeError as error:
         raise RecipeError(f"{_places(str(error), settings)}{error}") from error
 
@@ -134,7 +137,7 @@ def _typed(key: str, setting: Setting, kind: Any) -> Any:
 
 
 def _types(verb: str) -> dict[str, Any]:
-    hints = [typing.get_type_hints(each) for each in parts(verb)]
+    hints = [typing.get_type_hints(each) for each in parts(verb) if each is not None]
     return {key: hint for each in hints for key, hint in each.items()}
 
 

@@ -1,4 +1,4 @@
-"""The recipes: what is asked of a verb, and how it is executed. Imports no torch, no yaml and no pydantic."""
+"""The recipes: verb, what and how, as mappings and by their identity. Imports no torch, no yaml and no pydantic."""
 
 import hashlib
 import json
@@ -8,174 +8,17 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from dna_ray.errors import RecipeError
-from dna_ray.evolution.config import EvolveConfig
-from dna_ray.mining.config import SINE_KINDS, MineConfig
-
-TARGETS = ("ratio", "bytes", "r2", "snr")  # fields of a `MineConfig` that say how large or how good; one may be set
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MineHow:
-    """How a run is executed; none of it belongs to the run's identity.
-
-    Attributes:
-        workers: Training workers on Ray; 0 trains in this process, without Ray.
-        threads: Threads of each worker.
-        device: `auto`, `cpu`, `cuda`, or another name that torch knows.
-        address: Address of a running Ray cluster; None starts one on this machine.
-        tracking: URI of an MLflow tracking server; None: the database beside the runs.
-        home: Folder that holds the runs.
-        run_dir: Folder of this run; None: named in `home` after verb, network and identity.
-        out: Folder that receives the result; None: inside the run's folder.
-        checkpoint_every: Seconds between checkpoints.
-        compile: Use `torch.compile` for sines where there are no kernels of our own: on GPUs.
-        elastic: Go on with fewer workers when some are lost. The bytes of the result then depend on it.
-    """
-
-    workers: int = 2
-    threads: int = 1
-    device: str = "auto"
-    address: str | None = None
-    tracking: str | None = None
-    home: str = "runs"
-    run_dir: str | None = None
-    out: str | None = None
-    checkpoint_every: float = 30.0
-    compile: bool = False
-    elastic: bool = False
-
-    def __post_init__(self) -> None:
-        if self.workers < 0:
-            raise RecipeError(f"workers must be at least 0, got {self.workers}")
-        if self.threads < 1:
-            raise RecipeError(f"threads must be at least 1, got {self.threads}")
-        if not self.checkpoint_every > 0:
-            raise RecipeError(f"checkpoint_every must be more than 0 seconds, got {self.checkpoint_every}")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MineWhat:
-    """What is mined. In YAML the fields of `config` stand beside the others.
-
-    Attributes:
-        network: Hub name, folder, weights file, or `sample:NAME`.
-        config: How it becomes DNA.
-        task: What the rebuilt network is judged on; `auto` picks by the network, None judges nothing.
-        texts: File with a text a line for the task; None: the sample's texts.
-        limit: Texts or images that the task uses.
-    """
-
-    omitted: ClassVar[frozenset[str]] = frozenset()
-
-    network: str
-    config: MineConfig = field(default_factory=MineConfig)
-    task: str | None = "auto"
-    texts: str | None = None
-    limit: int = 1000
-
-    def __post_init__(self) -> None:
-        if not self.network.strip():
-            raise RecipeError("network must name a network, got an empty text")
-        if self.limit < 2:
-            raise RecipeError(f"limit must be at least 2, got {self.limit}")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CompareWhat:
-    """What is compared: several kinds of DNA of one network at equal bytes; otherwise as in `MineWhat`.
-
-    Attributes:
-        kinds: Kinds of DNA, each mined with `config` in which its kind takes the place of `config.kind`.
-        ratios: A sweep: every kind is mined at each of these ratios. Empty: once, at the size that `config` says.
-        yardsticks: Whether methods of others stand beside the kinds; None: in a sweep.
-    """
-
-    omitted: ClassVar[frozenset[str]] = frozenset({"kind"})
-
-    network: str
-    kinds: tuple[str, ...] = ("coded", *SINE_KINDS, "svd")
-    ratios: tuple[float, ...] = ()
-    yardsticks: bool | None = None
-    config: MineConfig = field(default_factory=MineConfig)
-    task: str | None = "auto"
-    texts: str | None = None
-    limit: int = 1000
-
-    def __post_init__(self) -> None:
-        MineWhat(network=self.network, limit=self.limit)
-        if len(set(self.kinds)) != len(self.kinds) or not self.kinds:
-            raise RecipeError(f"kinds must be one or more different kinds of DNA, got {list(self.kinds)}")
-        for kind in self.kinds:
-            self.config_of(kind)
-        if len({f"{ratio:g}" for ratio in self.ratios}) != len(self.ratios) or not all(
-            0 < ratio < float("inf") for ratio in self.ratios
-        ):
-            raise RecipeError(f"ratios must be different numbers above 0, got {list(self.ratios)}")
-        for name in TARGETS:
-            if self.ratios and getattr(self.config, name) is not None:
-                raise RecipeError(f"ratios and {name} exclude each other; give one of them")
-
-    def config_of(self, kind: str) -> MineConfig:
-        """The config of one of the kinds; only coded can be calibrated and healed."""
-        if kind == "coded":
-            return replace(self.config, kind=kind)
-        return replace(self.config, kind=kind, calibrate=None, heal=None)
-
-    @property
-    def beside_yardsticks(self) -> bool:
-        """Whether methods of others stand beside the kinds."""
-        return bool(self.ratios) if self.yardsticks is None else self.yardsticks
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EvolveHow:
-    """How a population is evaluated; none of it belongs to the run's identity, or changes its lineage.
-
-    Attributes:
-        workers: Evaluators on Ray; 0 evaluates in this process, without Ray. No more than `lag` have work.
-        threads: Threads of each.
-        device: `cpu`, `cuda`, or another name that torch knows.
-        address: Address of a running Ray cluster; None starts one on this machine.
-        tracking: URI of an MLflow tracking server; None: the database beside the runs.
-        home: Folder that holds the runs.
-        run_dir: Folder of this run; None: named in `home` after verb, network and identity.
-    """
-
-    workers: int = 2
-    threads: int = 1
-    device: str = "cpu"
-    address: str | None = None
-    tracking: str | None = None
-    home: str = "runs"
-    run_dir: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.workers < 0:
-            raise RecipeError(f"workers must be at least 0, got {self.workers}")
-        if self.threads < 1:
-            raise RecipeError(f"threads must be at least 1, got {self.threads}")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EvolveWhat:
-    """On what a population evolves. In YAML the fields of `config` stand beside the others.
-
-    Attributes:
-        network: Hub name, folder, weights file, or `sample:NAME`.
-        config: What evolves and how.
-        texts: File with a text a line, for the signal `cosine`; None: the sample's texts, which have labels.
-        limit: Texts or images of the test split, which the champion is judged on at the end.
-    """
-
-    omitted: ClassVar[frozenset[str]] = frozenset()
-
-    network: str
-    config: EvolveConfig = field(default_factory=EvolveConfig)
-    texts: str | None = None
-    limit: int = 1000
-
-    def __post_init__(self) -> None:
-        MineWhat(network=self.network, limit=self.limit)
+from dna_ray.recipe.parts import (
+    CompareEvolutionWhat,
+    CompareWhat,
+    EvaluateHow,
+    EvaluateWhat,
+    EvolveHow,
+    EvolveWhat,
+    MineHow,
+    MineWhat,
+)
+from dna_ray.tracking.store import public
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -202,28 +45,59 @@ class EvolveRecipe:
     how: EvolveHow = field(default_factory=EvolveHow)
 
 
-Recipe = MineRecipe | CompareRecipe | EvolveRecipe
-RECIPES: dict[str, type[MineRecipe] | type[CompareRecipe] | type[EvolveRecipe]] = {
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CompareEvolutionRecipe:
+    verb: ClassVar[str] = "compare-evolution"
+
+    what: CompareEvolutionWhat
+    how: EvolveHow = field(default_factory=EvolveHow)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluateRecipe:
+    """The one recipe that makes no run: a score is an answer, with no folder and no identity."""
+
+    verb: ClassVar[str] = "evaluate"
+
+    what: EvaluateWhat
+    how: EvaluateHow = field(default_factory=EvaluateHow)
+
+
+Recipe = MineRecipe | CompareRecipe | EvolveRecipe | CompareEvolutionRecipe  # of the verbs that make a run
+AnyRecipe = Recipe | EvaluateRecipe
+RECIPES: dict[
+    str,
+    type[MineRecipe] | type[CompareRecipe] | type[EvolveRecipe] | type[CompareEvolutionRecipe] | type[EvaluateRecipe],
+] = {
     "mine": MineRecipe,
     "compare": CompareRecipe,
     "evolve": EvolveRecipe,
+    "compare-evolution": CompareEvolutionRecipe,
+    "evaluate": EvaluateRecipe,
 }
 
 
 def in_folder(recipe: Recipe, run_dir: str) -> Recipe:
     """The same recipe, run in the folder `run_dir`."""
-    if isinstance(recipe, EvolveRecipe):
+    if isinstance(recipe, EvolveRecipe | CompareEvolutionRecipe):
         return replace(recipe, how=replace(recipe.how, run_dir=run_dir))
     return replace(recipe, how=replace(recipe.how, run_dir=run_dir))
 
 
-def to_mapping(recipe: Recipe) -> dict[str, Any]:
-    """`verb`, `what` and `how` as YAML and JSON hold them, every field included."""
-    what = asdict(recipe.what)
-    config = {key: value for key, value in what.pop("config").items() if key not in recipe.what.omitted}
-    network = what.pop("network")
-    what = {key: list(value) if isinstance(value, tuple) else value for key, value in (config | what).items()}
-    return {"verb": recipe.verb, "what": {"network": network, **what}, "how": asdict(recipe.how)}
+def to_mapping(recipe: AnyRecipe) -> dict[str, Any]:
+    """`verb`, `what` and `how` as YAML and JSON hold them, every field included.
+
+    What is written down keeps no secret: `tracking` comes without the user and the password that it may hold.
+    """
+    what, how = asdict(recipe.what), asdict(recipe.how)
+    config = {key: value for key, value in what.pop("config", {}).items() if key not in recipe.what.omitted}
+    first = next(iter(what))
+    what = {first: what.pop(first)} | {
+        key: list(value) if isinstance(value, tuple) else value for key, value in (config | what).items()
+    }
+    if how.get("tracking"):
+        how["tracking"] = public(how["tracking"])
+    return {"verb": recipe.verb, "what": what, "how": how}
 
 
 def identity(recipe: Recipe, fingerprint: str) -> str:
@@ -242,20 +116,30 @@ def identity(recipe: Recipe, fingerprint: str) -> str:
             raise RecipeError(
                 f"{recipe.what.texts}: cannot read the texts ({error.strerror}); check the path"
             ) from error
+    if isinstance(recipe, EvolveRecipe | CompareEvolutionRecipe) and recipe.what.images is not None:
+        what["images"] = _listing(Path(recipe.what.images))
     text = json.dumps({"format": 1, "verb": recipe.verb, "what": what}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _listing(folder: Path) -> str:
+    """sha256 over names and sizes of all files: reading them all would take longer than many a run."""
+    found = sorted((path.relative_to(folder).as_posix(), path.stat().st_size) for path in folder.rglob("*.*"))
+    if not found:
+        raise RecipeError(f"{folder}: holds no images; check the path")
+    return hashlib.sha256(json.dumps(found).encode()).hexdigest()
+
+
 def parts(verb: str) -> tuple[Any, Any, Any]:
-    """The classes that a recipe of `verb` is made of: its what, the config in it, and its how."""
+    """The classes that a recipe of `verb` is made of: its what, the config in it or None, and its how."""
     hints = typing.get_type_hints(RECIPES[verb])
-    return hints["what"], typing.get_type_hints(hints["what"])["config"], hints["how"]
+    return hints["what"], typing.get_type_hints(hints["what"]).get("config"), hints["how"]
 
 
 def keys(verb: str) -> dict[str, str]:
-    """Every key of a recipe -> the part that it stands in: `what` or `how`."""
+    """Every key of a recipe -> the part that it stands in: `what` or `how`. First comes what every recipe must say."""
     what, config, how = parts(verb)
-    of_config = [f.name for f in fields(config) if f.name not in what.omitted]
+    of_config = [] if config is None else [f.name for f in fields(config) if f.name not in what.omitted]
     own = [f.name for f in fields(what) if f.name != "config"]
     return dict.fromkeys([*own, *of_config], "what") | {f.name: "how" for f in fields(how)}
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from io import BytesIO
+from typing import Literal
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -15,10 +16,13 @@ WIDTH = 8.0  # inches
 DPI = 120
 
 
-def canvas(height: float, *, rows: int = 1, columns: int = 1) -> tuple[Figure, list[Axes]]:
-    """A white figure, `height` inches high, with axes below or beside each other that share their x axis."""
+def canvas(
+    height: float, *, rows: int = 1, columns: int = 1, share: Literal["x", "y"] = "x"
+) -> tuple[Figure, list[Axes]]:
+    """A white figure, `height` inches high, with axes below or beside each other that share their x or y axis."""
     figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained", facecolor="white")
-    axes: Sequence[Axes] = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel().tolist()
+    grid = figure.subplots(rows, columns, sharex=share == "x", sharey=share == "y", squeeze=False)
+    axes: Sequence[Axes] = grid.ravel().tolist()
     for ax in axes:
         ax.spines[["top", "right"]].set_visible(False)
         ax.spines[["left", "bottom"]].set_color(GREY)

@@ -18,7 +18,7 @@ class Method:
         name: `dense`, `champion`, or that of the method.
         figures: accuracy, if there are labels, and cosine to the dense network.
         ahead: By how much the champion is ahead of it in the first figure, paired: value, and its 95 % interval.
-        skipped: Share of the multiply-adds of its layers that zeros save.
+        skipped: Share of the multiply-adds of the network that zeros save.
         nbytes: Of its layers.
     """
 

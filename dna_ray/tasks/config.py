@@ -21,6 +21,8 @@ class TaskSettings:
 
     Attributes:
         texts: File with one text a line (UTF-8); None: the tweets of the `samples` extra.
+        images: Folder with a folder of images for each class, as ImageNet has it; None: those that a network was
+            trained on here, or any that are installed.
         split: The split that is scored, one of `SPLIT_SHARES`.
         limit: Largest number of texts or images to score, at least 10.
         batch_size: Texts or images that go through the network together.
@@ -30,6 +32,7 @@ class TaskSettings:
     """
 
     texts: Path | None = None
+    images: Path | None = None
     split: str = "test"
     limit: int = 1000
     batch_size: int = 64

@@ -1,6 +1,7 @@
-"""Label-free, for vision networks: does a network make of images what the original makes of them?
+"""For vision networks: does a network make of images what the original makes of them?
 
-Any images will do to tell two networks apart; those that ship in packages are resized to what the network takes.
+Any images will do to tell two networks apart; those that ship in packages are resized to what the network takes. Where
+they are of classes that the network was trained to tell apart, it also says how often the network is right.
 Running statistics of batch normalisation are part of a network: nothing here recalibrates them.
 """
 
@@ -15,10 +16,12 @@ from torch import Tensor, nn
 
 from dna_ray.errors import TaskError
 from dna_ray.networks import Network, samples
+from dna_ray.tasks import estimates
 from dna_ray.tasks.agreement import compare_embeddings, compare_logits
 from dna_ray.tasks.config import FEWEST_EXAMPLES, TaskSettings
 from dna_ray.tasks.features import check_answers, open_network
-from dna_ray.tasks.score import Score
+from dna_ray.tasks.pictures import has_own_classes, pictures
+from dna_ray.tasks.score import Measured, Score
 from dna_ray.tasks.task import Task
 
 # Of ImageNet's images: red, green and blue in [0, 1].
@@ -53,12 +56,14 @@ class Prepared:
     """The images, and what the original makes of them.
 
     Attributes:
-        images: Grey values 0 to 255, [images, height, width].
-        source: Name of the data set.
+        images: 0 to 255, uint8: grey [images, height, width], or of three colours [images, 3, height, width].
+        labels: Class of each, [images]; None if they have none that the original tells apart.
+        source: Which images they are, in words.
     """
 
     settings: TaskSettings
     images: Tensor
+    labels: Tensor | None
     source: str
     view: View
     answers: Answers
@@ -68,14 +73,22 @@ def prepare(original: Network, settings: TaskSettings) -> Prepared:
     """Lets the original look at the images.
 
     Raises:
-        TaskError: There are no images, or the network does not look at colour images.
+        TaskError: There are no images, or the network does not look at any.
         NetworkError: The network cannot be built.
     """
+    view = view_of(original)
+    if has_own_classes(original.config or {}, settings):
+        found = pictures(original.config or {}, settings, split=settings.split, limit=settings.limit)
+        answers = _look(original, found.pixels, view, settings)
+        told_apart = answers.logits is not None and answers.logits.shape[1] == found.classes
+        source = f"{settings.split} split of {found.source}"
+        return Prepared(settings, found.pixels, found.labels if told_apart else None, source, view, answers)
     pixels, _, source = samples.images(settings.limit)
     if len(pixels) < FEWEST_EXAMPLES:
         raise TaskError(f"{source}: {len(pixels)} images, but a score needs {FEWEST_EXAMPLES}")
-    images, view = torch.from_numpy(pixels.copy()), view_of(original)
-    return Prepared(settings, images, source, view, _look(original, images, view, settings))
+    images = torch.from_numpy(pixels.copy())
+    source = f"images of {source}, resized to {view.side} x {view.side}"
+    return Prepared(settings, images, None, source, view, _look(original, images, view, settings))
 
 
 def score(prepared: Prepared, network: Network) -> Score:
@@ -90,14 +103,25 @@ def score(prepared: Prepared, network: Network) -> Score:
     metrics, notes = compare_embeddings(original.features, answers.features)
     if original.logits is not None and answers.logits is not None:
         metrics |= compare_logits(original.logits, answers.logits)
-    side = prepared.view.side
+        if prepared.labels is not None:
+            metrics = _accuracy(original.logits, answers.logits, prepared.labels) | metrics
     return Score(
         task="images",
         subject=network.fingerprint,
         n=len(prepared.images),
         metrics=metrics,
-        notes=(f"images of {prepared.source}, resized to {side} x {side}", *notes),
+        notes=(prepared.source, *notes),
     )
+
+
+def _accuracy(original: Tensor, subject: Tensor, labels: Tensor) -> dict[str, Measured]:
+    """Metrics of two sets of logits of the same labelled images; the difference is paired, image by image."""
+    right, right_of_original = ((logits.argmax(-1) == labels).double() for logits in (subject, original))
+    return {
+        "accuracy": estimates.mean(right),
+        "accuracy_of_original": estimates.mean(right_of_original),
+        "difference": estimates.mean(right - right_of_original),
+    }
 
 
 def view_of(network: Network) -> View:
@@ -110,15 +134,15 @@ def view_of(network: Network) -> View:
     if not looks(config):
         raise TaskError(f"{network.name}: does not look at images (its config says so); choose --task agreement")
     channels = config.get("num_channels", 3)
-    if channels != 3:
-        raise TaskError(f"{network.name}: takes images of {channels} channels; task 'images' has those of 3 only")
+    if channels not in (1, 3):
+        raise TaskError(f"{network.name}: takes images of {channels} channels; task 'images' has those of 1 and 3 only")
     file = next((file for file in network.files if file.name == "preprocessor_config.json"), None)
     processor: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file else {}
     side = config.get("image_size", 224)
     return View(
         side if isinstance(side, int) else max(side),
-        tuple(processor.get("image_mean", MEAN)),
-        tuple(processor.get("image_std", DEVIATION)),
+        tuple(processor.get("image_mean", MEAN[:channels])),
+        tuple(processor.get("image_std", DEVIATION[:channels])),
     )
 
 
@@ -128,11 +152,14 @@ def looks(config: Mapping[str, Any]) -> bool:
 
 
 def show(images: Tensor, view: View) -> Tensor:
-    """Grey values [n, h, w] -> what the network reads, [n, 3, side, side]."""
-    resized = F.interpolate(
-        images.unsqueeze(1).float() / 255, size=(view.side, view.side), mode="bilinear", antialias=True
-    )
-    return (resized - torch.tensor(view.mean).view(-1, 1, 1)) / torch.tensor(view.deviation).view(-1, 1, 1)
+    """What a network reads, [n, channels, side, side], of 0 to 255: grey [n, h, w], or in colours [n, 3, h, w].
+
+    Grey images are shown to a network that takes colours in all three of them.
+    """
+    pixels = (images.unsqueeze(1) if images.ndim == 3 else images).float() / 255
+    if pixels.shape[-2:] != (view.side, view.side):
+        pixels = F.interpolate(pixels, size=(view.side, view.side), mode="bilinear", antialias=True)
+    return (pixels - torch.tensor(view.mean).view(-1, 1, 1)) / torch.tensor(view.deviation).view(-1, 1, 1)
 
 
 @torch.inference_mode()

@@ -53,7 +53,7 @@ def deduplicate(texts: Iterable[str]) -> dict[str, str]:
 
 def split_of(normalised: str) -> str:
     """The split that a text belongs to, by the hash of its normalised form alone."""
-    position = _unit_hash(normalised)
+    position = unit_hash(normalised)
     bounds = accumulate(SPLIT_SHARES.values())
     return next((name for name, end in zip(SPLIT_SHARES, bounds, strict=True) if position < end), "test")
 
@@ -143,9 +143,9 @@ def _read_texts(path: Path | None) -> Sequence[str]:
 
 def _shuffled(keys: Iterable[str], seed: int) -> list[str]:
     """In an order that looks random and that no permutation of `keys` changes."""
-    return sorted(keys, key=lambda key: (_unit_hash(f"{seed}:{key}"), key))
+    return sorted(keys, key=lambda key: (unit_hash(f"{seed}:{key}"), key))
 
 
-def _unit_hash(text: str) -> float:
+def unit_hash(text: str) -> float:
     """A number in [0, 1) that looks random and depends on `text` alone."""
     return int.from_bytes(sha256(text.encode("utf-8", "surrogatepass")).digest()[:6]) / 2**48

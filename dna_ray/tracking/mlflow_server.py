@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from dna_ray.errors import SpaceError, UnreachableError
 from dna_ray.tracking import lock
 from dna_ray.tracking.notes import EXPERIMENT_NOTE
-from dna_ray.tracking.store import ARTIFACTS, EXPERIMENT, database_path, public
+from dna_ray.tracking.store import ARTIFACTS, EXPERIMENT, database_path, public, without_secrets
 
 _CONNECT = 3.0  # seconds for a connection to open
 _MIGRATION = 120.0  # seconds to wait for another process that prepares the database; preparing takes about 10
@@ -28,6 +28,7 @@ _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # where only results go, and once for every agent
 }
 # The kind decides that the UI opens on training runs and models, instead of traces and prompts.
 _EXPERIMENT_TAGS = {"mlflow.note.content": EXPERIMENT_NOTE, "mlflow.experimentKind": "custom_model_development"}
@@ -78,7 +79,7 @@ def reaching(uri: str, run: Path) -> Iterator[None]:
             raise SpaceError(
                 f"{public(uri)}: no space left for MLflow; free some, then: dna-ray track sync {run}"
             ) from error
-        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+        reason = without_secrets(next(iter(str(error).splitlines()), "") or type(error).__name__, uri)
         raise UnreachableError(
             f"{public(uri)}: MLflow does not answer or refuses ({reason[:200]}); the journal has everything, "
             f"and when it answers again: dna-ray track sync {run}"

@@ -9,6 +9,8 @@ ARTIFACTS = "mlartifacts"
 EXPERIMENT = "dna_ray"
 TRAINING_VIEW = "workflowType=machine_learning"  # in an address: the UI shows runs and models, not prompts and judges
 
+SECRETS = ("password", "passwd", "sslpassword", "token")  # keys of a query of a tracking server's address
+
 
 def home() -> Path:
     """The folder of all runs: DNA_RAY_HOME, or ./runs."""
@@ -31,6 +33,25 @@ def database_path(uri: str) -> Path | None:
 
 
 def public(uri: str) -> str:
-    """`uri` without the user and password that it may hold."""
+    """`uri` without the user and the passwords that it may hold."""
     parts = urlsplit(uri)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if "@" in parts.netloc else uri
+    query = "&".join(each for each in parts.query.split("&") if each.partition("=")[0].lower() not in SECRETS)
+    if "@" not in parts.netloc and query == parts.query:
+        return uri
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query=query).geturl()
+
+
+def with_credentials(uri: str) -> str:
+    """`uri`, of which records keep no password, with those that MLFLOW_TRACKING_URI holds for the same server."""
+    known = os.environ.get("MLFLOW_TRACKING_URI", "")
+    return known if public(known) == uri else uri
+
+
+def without_secrets(text: str, uri: str) -> str:
+    """A message in which user and password of `uri` may stand, without them."""
+    parts = urlsplit(uri)
+    asked = [each.partition("=") for each in parts.query.split("&")]
+    held = [parts.netloc.rpartition("@")[0], parts.password, *(value for key, _, value in asked if key in SECRETS)]
+    for secret in filter(None, held):
+        text = text.replace(secret, "***")
+    return text

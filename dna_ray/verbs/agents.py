@@ -66,21 +66,26 @@ def subject_of(recipe: EvolveRecipe, network: Network) -> tuple[Subject, Space]:
     subject = prepare(network, _settings_of(recipe))
     budget = in_weights(subject.layers, config.sparsity)
     return subject, Space(
-        layers=subject.layers, budget=budget, mutation_rate=config.mutation_rate, curves=subject.curves()
+        layers=subject.layers,
+        budget=budget,
+        repairs=subject.repairs,
+        mutation_rate=config.mutation_rate,
+        curves=subject.curves(),
     )
 
 
 def _settings_of(recipe: EvolveRecipe) -> SubjectSettings:
     """What agents of a recipe are judged by."""
     what, config = recipe.what, recipe.what.config
-    texts = None if what.texts is None else Path(what.texts)
+    texts, images = (None if each is None else Path(each) for each in (what.texts, what.images))
     return SubjectSettings(
         signal=config.signal,
         calibration=config.calibration,
         minibatch=config.minibatch,
         rungs=config.rungs,
         exclude=config.exclude,
-        task=TaskSettings(texts=texts, limit=what.limit, device=recipe.how.device),
+        timeout=recipe.how.task_timeout,
+        task=TaskSettings(texts=texts, images=images, limit=what.limit, device=recipe.how.device),
     )
 
 

@@ -11,7 +11,7 @@ from dna_ray.evolution.judging.judge import Judge
 from dna_ray.evolution.judging.latency import latency
 from dna_ray.evolution.sparsity.pruner import Pruner
 from dna_ray.evolution.sparsity.sparse import save_masks, sparsified
-from dna_ray.networks import load, save
+from dna_ray.networks import load, opening, save
 from dna_ray.tracking.store import home as default_home
 from dna_ray.verbs import agents
 from dna_ray.verbs.progress import Progress, Silent
@@ -29,10 +29,11 @@ class ApplyResult:
         network: What the user called the network.
         out: The folder made.
         sparsity: Share of the weights of its layers that are zero, counted.
-        skipped: Share of the multiply-adds of these layers that zeros save.
+        skipped: Share of the multiply-adds of the network that zeros save.
         nbytes: Of these layers with a bit for each weight and the kept ones in full.
         dense_nbytes: Of the dense layers.
         latency: What got faster, measured on this device.
+        opening: Python that opens the folder.
     """
 
     agent: str
@@ -43,6 +44,7 @@ class ApplyResult:
     nbytes: int
     dense_nbytes: int
     latency: str
+    opening: str
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -53,7 +55,7 @@ class ApplyResult:
             f"multiply-adds skipped  {self.skipped:.1%}\n"
             f"bytes with masks       {size(self.nbytes)} of {size(self.dense_nbytes)}; the folder holds zeros in full\n"
             f"latency                {self.latency}\n"
-            f'open it: AutoModel.from_pretrained("{self.out}"); its masks lie beside it in {MASKS}'
+            f"open it: {self.opening}; its masks lie beside it in {MASKS}"
         )
 
 
@@ -100,4 +102,5 @@ def apply(
         nbytes=judged.nbytes,
         dense_nbytes=judged.dense_nbytes,
         latency=str(took),
+        opening=opening(out, dense.config),
     )

@@ -1,4 +1,4 @@
-"""Is this machine fit? Versions, processors, memory, disk, and what Ray and MLflow need. Imports none of them."""
+"""Is this machine fit, or a cluster? Versions, processors, memory, disk, and what Ray and MLflow need."""
 
 import os
 import platform
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
@@ -21,34 +21,14 @@ from rich.text import Text
 from dna_ray.tracking import lock
 from dna_ray.tracking.store import home as default_home
 from dna_ray.tracking.store import public, tracking_uri
+from dna_ray.verbs.check import GIB, Check, disk_check
+from dna_ray.verbs.progress import Progress
 from dna_ray.verbs.result import size
 
-GIB = 2**30
 DISTRIBUTION = "dna-ray"
 SHOWN = ("torch", "ray", "mlflow", "transformers", "numpy", "safetensors", "pyarrow", "scipy", "scikit-learn")
 PATIENCE = 2.0  # seconds that a server gets to answer
 COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
-
-State = Literal["ok", "warn", "fail"]
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at.
-
-    Attributes:
-        name: What was looked at.
-        state: `warn` where it works but slowly or in part, `fail` where a run cannot work.
-        found: What is there.
-        fix: What to do, empty when ok.
-        exit_code: Of `dna-ray doctor` if this is the first that fails.
-    """
-
-    name: str
-    state: State
-    found: str
-    fix: str = ""
-    exit_code: int = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +51,28 @@ class DoctorResult:
         return table
 
 
-def doctor(*, home: Path | None = None, address: str | None = None) -> DoctorResult:
-    """Looks at this machine and at the servers that runs would use.
+def doctor(
+    *,
+    home: Path | None = None,
+    address: str | None = None,
+    insecure: bool = False,
+    progress: Progress | None = None,
+) -> DoctorResult:
+    """Looks at this machine, or at a cluster, and at the servers that runs would use.
 
     Args:
         home: Folder of the runs; it is made if it is missing.
-        address: A Ray cluster to reach, as `host:port`.
+        address: A cluster to look at instead of this machine: the URL of its dashboard, or on one of its machines
+            Ray's own HOST:PORT or `auto`.
+        insecure: Also look at a cluster that others can reach and that no token guards.
     """
+    if address is not None:
+        from dna_ray.verbs.cluster_checks import examine
+
+        chosen = os.environ.get("DNA_RAY_HOME")
+        home = home or (Path(chosen) if chosen else None)
+        examined = examine(address, home=home, insecure=insecure, progress=progress)
+        return DoctorResult((_python(), *examined.checks))
     home = home or default_home()
     return DoctorResult(
         (
@@ -91,7 +86,6 @@ def doctor(*, home: Path | None = None, address: str | None = None) -> DoctorRes
             _writing(home),
             _loopback(),
             _tracking(home),
-            *_cluster(address),
         )
     )
 
@@ -173,13 +167,7 @@ def _shared_memory() -> Iterator[Check]:
 
 def _disk(home: Path) -> Check:
     there = next(each for each in (home.absolute(), *home.absolute().parents) if each.exists())
-    free = shutil.disk_usage(there).free
-    found = f"{size(free)} free at {there}"
-    if free < GIB:
-        return Check("disk", "fail", found, "free some, or set DNA_RAY_HOME to a larger disk", exit_code=6)
-    if free < 5 * GIB:
-        return Check("disk", "warn", found, "enough for small networks only")
-    return Check("disk", "ok", found)
+    return disk_check("disk", there, shutil.disk_usage(there).free, "free some, or set DNA_RAY_HOME to a larger disk")
 
 
 def _writing(home: Path) -> Check:
@@ -211,16 +199,6 @@ def _tracking(home: Path) -> Check:
         fix = "start it, or unset MLFLOW_TRACKING_URI; runs go on without it and `dna-ray track sync` completes them"
         return Check("tracking", "warn", f"{public(uri)} does not answer", fix)
     return Check("tracking", "ok", public(uri))
-
-
-def _cluster(address: str | None) -> Iterator[Check]:
-    if address is not None:
-        parts = urlsplit(address if "//" in address else f"ray://{address}")
-        if _answers(parts.hostname, parts.port or 6379):
-            yield Check("ray cluster", "ok", f"{address} answers")
-        else:
-            fix = "check the address and that the head is up (`ray status`)"
-            yield Check("ray cluster", "fail", f"{address} does not answer", fix, exit_code=9)
 
 
 def _answers(host: str | None, port: int) -> bool:

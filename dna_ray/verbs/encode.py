@@ -86,7 +86,7 @@ def _runner(
         squares = sum(4 * info.matrix_shape[1] ** 2 for info in field.anatomy.matrices)
         held += (sensitivity.PARTS + 1) * squares + field.anatomy.fp32_bytes
     with progress.stage("connect to Ray" if how.address else "start Ray"):
-        cluster.enter_context(ray_cluster(how.address, workers=how.workers, held=held))
+        cluster.enter_context(ray_cluster(how.address, workers=how.workers, held=held, insecure=how.insecure))
         from dna_ray.distributed.encode import RayRunner
 
     return RayRunner(workers=how.workers, threads=how.threads, stopping=lambda: progress.stopping)

@@ -13,6 +13,7 @@ from dna_ray.mining import KINDS
 from dna_ray.mining.dna import Dna, read_dna
 from dna_ray.mining.dna import rebuild as rebuild_tensors
 from dna_ray.networks import Network, from_state_dict, load
+from dna_ray.recipe import EvaluateRecipe
 from dna_ray.tasks import Score, TaskSettings, default_task, why_unmeasured
 from dna_ray.tasks import evaluate as judge
 from dna_ray.tracking.store import home as default_home
@@ -81,6 +82,21 @@ def evaluate(
     with progress.stage("evaluate"):
         score = judge(subject, _task(task, against), original=against, settings=settings)
     return EvaluateResult(x=x, original=against.name, score=score)
+
+
+def evaluate_recipe(recipe: EvaluateRecipe, *, progress: Progress | None = None) -> EvaluateResult:
+    """`evaluate`, as a recipe asks for it."""
+    what, how = recipe.what, recipe.how
+    texts, images = (Path(each) if each else None for each in (what.texts, what.images))
+    settings = TaskSettings(texts=texts, images=images, limit=what.limit, device=how.device)
+    return evaluate(
+        what.x,
+        task=what.task,
+        original=what.original,
+        settings=settings,
+        progress=progress,
+        home=Path(how.home),
+    )
 
 
 def in_memory(dna: Dna, *, like: Network) -> Network:

@@ -23,10 +23,12 @@ from dna_ray.evolution.sparsity.layers import layers_of
 from dna_ray.evolution.subject.packing import pack
 from dna_ray.evolution.subject.subject import Subject
 from dna_ray.networks import Network, load
+from dna_ray.networks.published import load_or_shapes
 from dna_ray.recipe import EvolveHow, EvolveRecipe
 from dna_ray.tasks.threads import threads_of_torch
 from dna_ray.verbs.agents import subject_of
 from dna_ray.verbs.evolved import EvolveResult, crowned, read_result
+from dna_ray.verbs.plan_unseen import folder_unseen
 from dna_ray.verbs.progress import Progress, Silent
 from dna_ray.verbs.recorded import Recorded, at_work, opened
 from dna_ray.verbs.result import count, plain
@@ -85,6 +87,7 @@ class EvolvePlan:
         evaluations: Agents in all.
         workers: That evaluate them.
         run: The folder it would use.
+        assumed: What that rests on.
     """
 
     network: str
@@ -94,6 +97,7 @@ class EvolvePlan:
     evaluations: int
     workers: int
     run: str
+    assumed: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -104,7 +108,7 @@ class EvolvePlan:
             f"{self.network}: {count(self.layers, 'layer')}, {count(self.weights, 'weight')}, "
             f"of which every agent keeps {self.kept:,}\n"
             f"{count(self.evaluations, 'evaluation')} by {by}\n"
-            f"run {self.run}"
+            f"run {self.run}" + "".join(f"\nassumed: {each}" for each in self.assumed)
         )
 
 
@@ -117,7 +121,7 @@ def plan(recipe: EvolveRecipe, *, progress: Progress | None = None) -> EvolvePla
     """
     progress, config = progress or Silent(), recipe.what.config
     with progress.stage("load"):
-        network = load(recipe.what.network)
+        network, unseen = load_or_shapes(recipe.what.network)
         layers = layers_of(network, exclude=config.exclude)
         budget = in_weights(layers, config.sparsity)
     return EvolvePlan(
@@ -127,7 +131,8 @@ def plan(recipe: EvolveRecipe, *, progress: Progress | None = None) -> EvolvePla
         kept=budget.total,
         evaluations=config.evaluations,
         workers=recipe.how.workers,
-        run=str(planned_folder(recipe, network.fingerprint)),
+        run=folder_unseen(recipe) if unseen else str(planned_folder(recipe, network.fingerprint)),
+        assumed=(unseen,) if unseen else (),
     )
 
 
@@ -167,7 +172,7 @@ def prepared(network: Network, recipe: EvolveRecipe, record: Recorded) -> Evolut
 
 
 def _searcher(subject: Subject, space: Space, config: EvolveConfig) -> Search:
-    known = founders(space, profiles_of(subject, space.budget))
+    known = founders(space, profiles_of(subject, space.budget, curves=space.curves))
     if config.method != "machine":
         terms = Terms(seed=config.seed, evaluations=config.evaluations, batch=config.batch, lag=config.lag)
         return BASELINES[config.method](space, known, terms)
@@ -220,7 +225,9 @@ def _evaluating(evolution: Evolution, how: EvolveHow, run: RunFolder, progress: 
     with contextlib.ExitStack() as cluster:
         with progress.stage("connect to Ray" if how.address else "start Ray"):
             gpu = not how.device.startswith("cpu")
-            cluster.enter_context(ray_cluster(how.address, workers=how.workers, use_gpu=gpu, held=held))
+            cluster.enter_context(
+                ray_cluster(how.address, workers=how.workers, use_gpu=gpu, held=held, insecure=how.insecure)
+            )
             from dna_ray.distributed.evolve import evaluate_on_ray  # Ray reads its settings when it is imported
         yield evaluate_on_ray(
             search,

@@ -1,7 +1,7 @@
 """What came of a search: the champion, judged on data that nothing was chosen by, beside what it began from."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ from rich.text import Text
 from dna_ray.errors import ArtifactError, QualityError
 from dna_ray.evolution.agent import EVERY_KIND, Agent
 from dna_ray.evolution.chronicle import Chronicle, chronicle
+from dna_ray.evolution.judging.evaluator import Evaluator
+from dna_ray.evolution.judging.finalists import Finalist, finalists
 from dna_ray.evolution.judging.judge import Judge, Judgement, accuracy_difference, cosine_difference
 from dna_ray.evolution.judging.latency import latency
 from dna_ray.evolution.judging.layer_errors import LayerErrors, bounds_of
@@ -19,7 +21,7 @@ from dna_ray.evolution.metric.source import to_python
 from dna_ray.evolution.metric.words import words
 from dna_ray.evolution.search.search import Search
 from dna_ray.evolution.space import Space
-from dna_ray.evolution.sparsity.pruner import Pruned, Pruner
+from dna_ray.evolution.sparsity.pruner import Pruned
 from dna_ray.evolution.sparsity.sparse import save_masks
 from dna_ray.evolution.subject.subject import Subject
 from dna_ray.mining.durable import write_file
@@ -28,6 +30,7 @@ from dna_ray.recipe import EvolveRecipe, to_mapping
 from dna_ray.report.evolution_page import write_evolution_page
 from dna_ray.report.evolution_tables import bounds_table, counts_table, methods_table, profile_table
 from dna_ray.report.methods import CHAMPION, DENSE
+from dna_ray.tasks.threads import threads_of_torch
 from dna_ray.tracking import journal
 from dna_ray.verbs.recorded import Recorded
 from dna_ray.verbs.result import plain
@@ -45,7 +48,7 @@ class EvolveResult:
     Attributes:
         network: What the user called the network.
         run: The run folder.
-        champion: Id of the agent with the lowest loss of those that saw all minibatches.
+        champion: Id of the finalist that did best on data that no race had seen.
         program: Its importance program in Python.
         words: The same in English.
         genes: Scope, pattern, basis and repair.
@@ -55,6 +58,7 @@ class EvolveResult:
         counts: What came of the search.
         lineage: Hash of the archive.
         search: All of it, as its journal tells it.
+        fresh_loss: On the data that finalists were ranked on; None where a task of the user's own has none.
     """
 
     network: str
@@ -69,6 +73,7 @@ class EvolveResult:
     counts: Mapping[str, int]
     lineage: str
     search: Chronicle
+    fresh_loss: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         own = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "search"}
@@ -103,16 +108,19 @@ def crowned(
     run: RunFolder,
     record: Recorded,
 ) -> EvolveResult:
-    """Judges the champion and the methods it began from, writes its files and the page, and tells the journal.
+    """Crowns the best finalist, judges it and the methods it began from, writes its files and the page, and tells the
+    journal.
 
     Raises:
         QualityError: Every agent failed.
     """
-    best = search.best()
-    if best is None:
+    evaluator = Evaluator(subject, space)
+    with threads_of_torch(recipe.how.threads):  # who is ahead of whom must not depend on those of this process
+        ranked = finalists(search, evaluator)
+    if not ranked:
         raise QualityError(f"{network.name}: every one of {search.evaluations} agents failed; see {run.journal}")
-    champion, evaluation = best
-    pruner = Pruner(subject.layers, subject.matrices, subject.statistics)
+    champion = ranked[0].agent
+    pruner = evaluator.pruner
     judge = Judge(subject, space, pruner=pruner)
     crown = judge.judge(champion)
     known = {name: agent for name, agent in _founders(search).items() if name in METHODS}
@@ -125,7 +133,8 @@ def crowned(
         "program": to_python(champion.metric(EVERY_KIND)),
         "words": words(champion.metric(EVERY_KIND)),
         "genes": {gene: getattr(champion, gene) for gene in _GENES},
-        "loss": evaluation.loss,
+        "loss": ranked[0].evaluation.loss,
+        "fresh_loss": ranked[0].loss,
         "sparsity": 1 - crown.kept / crown.weights,
         "latency": str(latency(subject, pruned)),
         "counts": asdict(search.counts),
@@ -133,6 +142,7 @@ def crowned(
     }
     kept = zip(space.layers, space.kept(champion), strict=True)
     record.tell(
+        _finalists(ranked),
         {"event": "front", "agents": [agent.id for agent, _ in search.front()]},
         {
             "event": "champion",
@@ -167,6 +177,11 @@ def read_result(run: RunFolder) -> EvolveResult:
         return EvolveResult(**own, search=search)
     except (OSError, ValueError, TypeError, AssertionError) as error:
         raise ArtifactError(f"{run.result}: is damaged ({error}); start over with --fresh") from error
+
+
+def _finalists(ranked: Sequence[Finalist]) -> dict[str, Any]:
+    agents = [{"id": each.agent.id, "loss": each.evaluation.loss, "fresh_loss": each.loss} for each in ranked]
+    return {"event": "finalists", "agents": agents}
 
 
 def _founders(search: Search) -> dict[str, Agent]:

@@ -18,8 +18,10 @@ from dna_ray.mining.cost import Cost, cost
 from dna_ray.mining.dna import file_size
 from dna_ray.mining.field import Field, read_field
 from dna_ray.mining.sine import fast_dtype
-from dna_ray.networks import Network, load
+from dna_ray.networks import Network
+from dna_ray.networks.published import load_or_shapes
 from dna_ray.recipe import CompareRecipe, MineRecipe
+from dna_ray.verbs.plan_unseen import GPU, cost_unseen, folder_unseen, gpu_seconds
 from dna_ray.verbs.progress import Progress
 from dna_ray.verbs.result import count, duration, plain, size
 from dna_ray.verbs.runs import planned_folder
@@ -37,8 +39,11 @@ class MinePlan:
         run: The folder that the run would have.
         file_bytes: Size of the DNA file.
         cost: Of training; None where the kind does not train.
-        seconds: Of training on this machine, within a factor of about two; None where the kind does not train.
+        seconds: Of training on this machine, or on the GPUs that the recipe names, within a factor of about two; None
+            where the kind does not train.
         free_memory, free_disk: What there is now, in bytes.
+        traffic: Bytes that a worker sends in a step of training; None where that was not planned.
+        assumed: What the estimate rests on, beside what was measured here.
     """
 
     network: str
@@ -52,6 +57,8 @@ class MinePlan:
     seconds: float | None
     free_memory: int
     free_disk: int
+    traffic: int | None = None
+    assumed: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -65,6 +72,10 @@ class MinePlan:
         table.add_row("DNA", f"{self.kind}, {self.file_bytes:,} bytes, ratio {ratio:.2f}")
         if self.cost is not None and self.seconds is not None:
             _cost_rows(table, self.cost, self.workers, self.seconds)
+        if self.traffic:
+            table.add_row("traffic", f"{size(self.traffic)} sent by each worker in a step")
+        for each in self.assumed:
+            table.add_row("assumed", each)
         table.add_row("free here", f"{size(self.free_memory)} of memory, {size(self.free_disk)} of disk")
         return Group(plain(f"would run in {self.run}"), table)
 
@@ -76,9 +87,36 @@ def plan_mine(recipe: MineRecipe, progress: Progress) -> MinePlan:
         BudgetError: No file of this kind is that small.
     """
     with progress.stage("load"):
-        network = load(recipe.what.network)
-        field = read_field(network)
+        network, unseen = load_or_shapes(recipe.what.network)
+        field = None if unseen else read_field(network)
+    if field is None:
+        with progress.stage("plan"):
+            return _plan_unseen(network, recipe, unseen)
     return plan_kind(network, field, recipe.what.config, recipe, progress)
+
+
+def _plan_unseen(network: Network, recipe: MineRecipe, unseen: str) -> MinePlan:
+    config, how = recipe.what.config, recipe.how
+    found, traffic, assumed = cost_unseen(network, recipe)
+    on_gpus = how.device.startswith("cuda")
+    seconds = None
+    if found is not None:
+        seconds = gpu_seconds(found, how.workers, traffic or 0) if on_gpus else _seconds(found, how.workers)
+    return MinePlan(
+        network=network.name,
+        kind=config.kind,
+        run=folder_unseen(recipe),
+        weights=network.anatomy.weights,
+        fp32_bytes=network.anatomy.fp32_bytes,
+        file_bytes=file_budget(network, config) or 0,
+        workers=how.workers,
+        cost=found,
+        seconds=seconds,
+        free_memory=psutil.virtual_memory().available,
+        free_disk=shutil.disk_usage(existing(Path(how.home))).free,
+        traffic=traffic,
+        assumed=(unseen, *assumed, *((GPU,) if found and on_gpus else ())),
+    )
 
 
 def plan_kind(
@@ -100,7 +138,6 @@ def plan_kind(
         else:
             payload = fit_to_file(network, field, config, KINDS[config.kind])
             file_bytes = file_size(network=network, kind=config.kind, payload=payload)
-    existing = next(each for each in [folder, *folder.resolve().parents] if each.exists())
     return MinePlan(
         network=network.name,
         kind=config.kind,
@@ -112,8 +149,13 @@ def plan_kind(
         cost=found,
         seconds=seconds,
         free_memory=psutil.virtual_memory().available,
-        free_disk=shutil.disk_usage(Path(existing)).free,
+        free_disk=shutil.disk_usage(existing(folder)).free,
     )
+
+
+def existing(folder: Path) -> Path:
+    """The nearest folder above that is there."""
+    return next(each for each in [folder, *folder.resolve().parents] if each.exists())
 
 
 def _cost_rows(table: Table, found: Cost, workers: int, seconds: float) -> None:

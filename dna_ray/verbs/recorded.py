@@ -6,14 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from dna_ray.distributed.metrics import Meter, metered
 from dna_ray.errors import SpaceError
 from dna_ray.networks import Network
 from dna_ray.recipe import Recipe, to_mapping
 from dna_ray.tracking.journal import Journal
-from dna_ray.tracking.store import tracking_uri
+from dna_ray.tracking.store import tracking_uri, with_credentials
+from dna_ray.tracking.synced import synced
 from dna_ray.tracking.writer import Writer
 from dna_ray.verbs.progress import Progress
-from dna_ray.verbs.runs import RunFolder
+from dna_ray.verbs.runs import RunFolder, short_name
 
 _PACKAGES = ("dna-ray", "torch", "ray", "mlflow", "transformers", "numpy", "pyarrow", "safetensors")
 
@@ -27,6 +29,7 @@ class Recorded:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
+        self._meter: Meter | None = None
         ends = [event for event in journal.past if event["event"] in ("end", "run")]
         self.was_finished = bool(ends) and ends[-1]["event"] == "end" and ends[-1]["status"] == "finished"
 
@@ -34,6 +37,13 @@ class Recorded:
         """Writes events to the journal, in one go."""
         if events:
             self._journal.append(*events)
+            if self._meter:
+                self._meter.saw(*events)
+
+    def metered(self, meter: Meter) -> None:
+        """From now on `meter` sees what is told; it has seen what earlier processes told."""
+        meter.saw(*self._journal.past)
+        self._meter = meter
 
     def network(self, network: Network) -> None:
         anatomy = network.anatomy
@@ -72,6 +82,10 @@ def opened(run: RunFolder) -> Iterator[Recorded]:
 def at_work(record: Recorded, run: RunFolder, recipe: Recipe, progress: Progress) -> Iterator[None]:
     """While the block lasts the run is at work: MLflow follows from another process, and the end is written down."""
     mapping = to_mapping(recipe)
+    known = recipe.how.tracking and with_credentials(recipe.how.tracking)
+    uri = known or tracking_uri(Path(recipe.how.home))
+    meter = Meter(run=run.name, network=short_name(recipe.what.network), tracked=lambda: synced(run.path, uri).entries)
+    record.metered(meter)
     record.tell(
         {
             "event": "run",
@@ -83,9 +97,10 @@ def at_work(record: Recorded, run: RunFolder, recipe: Recipe, progress: Progress
             "versions": _versions(),
         }
     )
-    writer = Writer(run.path, uri=recipe.how.tracking or tracking_uri(Path(recipe.how.home)))
+    writer = Writer(run.path, uri=uri)
     try:
-        yield
+        with metered(meter):
+            yield
         record.tell({"event": "end", "status": "finished", "reason": ""})
     except BaseException as error:
         stopped = isinstance(error, KeyboardInterrupt)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dna_ray.errors import ArtifactError, InputError, RecipeError
 from dna_ray.mining.durable import write_file
-from dna_ray.recipe import Recipe, identity, read_recipe, recorded_identity, to_yaml
+from dna_ray.recipe import EvaluateRecipe, Recipe, identity, read_recipe, recorded_identity, to_yaml
 from dna_ray.tracking import journal, lock
 
 
@@ -138,7 +138,15 @@ def find(run: str, *, home: Path) -> RunFolder:
 
 
 def recorded_recipe(run: RunFolder) -> Recipe:
-    return read_recipe(run.recipe)
+    """The recipe of a run, as it was last started.
+
+    Raises:
+        ArtifactError: It is of a verb that makes no runs.
+    """
+    recipe = read_recipe(run.recipe)
+    if isinstance(recipe, EvaluateRecipe):
+        raise ArtifactError(f"{run.recipe}: is a recipe of {recipe.verb!r}, which makes no runs; name a run folder")
+    return recipe
 
 
 def short_name(network: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import RenderableType
 
 from dna_ray.tracking.store import home as default_home
+from dna_ray.tracking.store import with_credentials
 from dna_ray.tracking.synced import SyncReport
 from dna_ray.verbs import runs
 from dna_ray.verbs.result import plain
@@ -42,4 +43,4 @@ def sync(run: str, *, uri: str | None = None, home: Path | None = None) -> SyncR
 
     from dna_ray.tracking.mlflow import sync as replay  # imports mlflow, which takes seconds
 
-    return SyncResult(str(folder.path), replay(folder.path, uri=uri or recorded))
+    return SyncResult(str(folder.path), replay(folder.path, uri=uri or (recorded and with_credentials(recorded))))

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from dna_ray.errors import RecipeError, ResourceError
-from dna_ray.mining import KINDS, checkpoints, sines, start, training
+from dna_ray.mining import KINDS, checkpoints, sines, start, tiles, training
 from dna_ray.mining.budget import draft_to_file
 from dna_ray.mining.config import MineConfig
 from dna_ray.mining.field import Field
@@ -26,6 +26,7 @@ from dna_ray.verbs.points import Points, Tell
 from dna_ray.verbs.progress import Progress, Stage
 
 STORE, CHECKPOINTS, HEALING = "tiles.parquet", "checkpoints", "healing"
+_WEIGHT_BYTES = 4  # of a tile, in a worker's memory
 _POINT_SECONDS = 0.1  # of the curve: faster steps are averaged
 
 
@@ -118,6 +119,13 @@ class Curve:
             self._checkpoint = newest
         self._points.flush(*events)
 
+    def started(self, job: Job, workers: int) -> None:
+        """How much of the weights each worker holds."""
+        index = tiles.read_index(job.store, fingerprint=job.fingerprint)
+        shards = [tiles.shard(index, rank, of=workers) for rank in range(workers)]
+        held = [_WEIGHT_BYTES * sum(index[tile].size for tile in shard) for shard in shards]
+        self._tell({"event": "shards", "bytes": held})
+
     def resumed(self, step: int, workers: int) -> None:
         self._tell({"event": "resumed", "step": step, "workers": workers})
         self._since = time.monotonic()
@@ -135,7 +143,7 @@ def _run(job: Job, how: MineHow, curve: Curve, progress: Progress) -> None:
             if done:
                 curve.resumed(done, 0)
         with progress.stage("train", total=total, done=done) as stage:
-            _follow(events, curve, stage, done=done)
+            _follow(events, job, curve, stage, done=done)
 
 
 def _on_ray(job: Job, how: MineHow, cluster: contextlib.ExitStack, progress: Progress) -> Iterator[Any]:
@@ -144,7 +152,7 @@ def _on_ray(job: Job, how: MineHow, cluster: contextlib.ExitStack, progress: Pro
 
     use_gpu = how.device.startswith("cuda")
     with progress.stage("connect to Ray" if how.address else "start Ray"):
-        cluster.enter_context(ray_cluster(how.address, workers=how.workers, use_gpu=use_gpu))
+        cluster.enter_context(ray_cluster(how.address, workers=how.workers, use_gpu=use_gpu, insecure=how.insecure))
     return start_workers(training.train, job, how, progress)
 
 
@@ -166,10 +174,11 @@ def start_workers(train: Callable[..., Iterator[Any]], job: Any, how: MineHow, p
     return itertools.chain(first, events)
 
 
-def _follow(events: Iterator[Any], curve: Curve, stage: Stage, *, done: int) -> None:
+def _follow(events: Iterator[Any], job: Job, curve: Curve, stage: Stage, *, done: int) -> None:
     try:
         for event in events:
             if not isinstance(event, Step):
+                curve.started(job, event.workers)
                 if event.step or curve.points:
                     curve.resumed(event.step, event.workers)
                 continue

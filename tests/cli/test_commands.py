@@ -83,6 +83,16 @@ def test_a_printed_recipe_is_the_same_recipe_when_it_is_read(tmp_path: Path):
     assert dna_ray("run", str(path), "--print-config").stdout == printed
 
 
+def test_compare_knows_by_its_recipe_that_it_is_of_evolution(tmp_path: Path):
+    printed = dna_ray("compare", "x", "--evolution", "--sparsities", "0.6,0.8", "--print-config").stdout
+    assert yaml.safe_load(printed)["verb"] == "compare-evolution"
+    assert yaml.safe_load(printed)["what"]["sparsities"] == [0.6, 0.8]
+    path = tmp_path / "recipe.yaml"
+    path.write_text(printed)
+    assert dna_ray("compare", "--recipe", str(path), "--print-config").stdout == printed
+    assert dna_ray("run", str(path), "--print-config").stdout == printed
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -95,6 +105,9 @@ def test_a_printed_recipe_is_the_same_recipe_when_it_is_read(tmp_path: Path):
         (("mine", "x", "--calibrate", "agreement", "--r2", "0.9"), "give a ratio or bytes"),
         (("mine", "x", "--calibration-texts", "15"), "calibration_texts must be at least 16, got 15"),
         (("compare", "x", "--kinds", "svd,hierarchal"), "did you mean 'hierarchical'"),
+        (("compare", "x", "--evolution", "--methods", "wando,machine"), "did you mean 'wanda'"),
+        (("compare", "x", "--evolution", "--ratio", "22"), "option --ratio goes without --evolution"),
+        (("compare", "x", "--seeds", "3"), "option --seeds goes only with --evolution"),
         (("run", "none.yaml"), "none.yaml: cannot read the recipe"),
         (("resume", "nosuch"), "no such run"),
     ],

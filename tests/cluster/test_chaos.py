@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 from raylets import AGENTS, CONFIG, HOW, alive, children, open_to_others, titled, wait_until
-from tiny_runs import recipe_for
+from tiny_runs import recipe_for, write_reader
 
 from dna_ray.distributed.cluster import ray_cluster
 from dna_ray.mining import checkpoints
@@ -25,7 +26,7 @@ from dna_ray.verbs.mined import file_id
 
 pytestmark = pytest.mark.ray
 
-EARLY = 30  # a step that is soon reached, far from the last
+EARLY, LATE = 30, 60  # steps between which processes die; soon reached, far from the last
 WORKER = "ray::RayTrainWorker"
 
 
@@ -45,15 +46,16 @@ def only_run(home: Path) -> Path:
 
 
 def test_a_killed_worker_is_replaced_and_the_bytes_are_the_same(
-    cluster: None, undisturbed: MineResult, network: Path, tmp_path: Path
+    cluster: None, undisturbed: MineResult, network: Path, tmp_path: Path, dice: random.Random
 ):
+    moment = dice.randint(EARLY, LATE)
     victims: list[psutil.Process] = []
     exposed: list[str] = []
 
     def kill() -> None:
-        wait_until(lambda: any(checkpoint_beyond(run, EARLY) for run in tmp_path.glob("mine-*")))
+        wait_until(lambda: any(checkpoint_beyond(run, moment) for run in tmp_path.glob("mine-*")))
         exposed.extend(open_to_others(children()))
-        victims.append(titled(WORKER)[0])
+        victims.append(dice.choice(titled(WORKER)))
         victims[0].kill()
 
     killer = threading.Thread(target=kill)
@@ -64,7 +66,7 @@ def test_a_killed_worker_is_replaced_and_the_bytes_are_the_same(
     assert not exposed
     resumed = [entry["step"] for entry in journal.read(Path(result.run)) if entry["event"] == "resumed"]
     assert resumed
-    assert resumed[0] > EARLY
+    assert resumed[0] > moment
     assert result.id == undisturbed.id
 
 
@@ -90,6 +92,30 @@ def test_a_loss_that_is_not_finite_ends_the_run_at_once_and_names_step_and_shard
     assert checkpoints.saved_steps(run / "checkpoints")
 
 
+def test_a_killed_worker_of_healing_is_replaced_and_the_bytes_are_the_same(cluster: None, tmp_path: Path):
+    network = write_reader(tmp_path / "bert")
+    what = {"task": "none", "texts": str(network / "texts.txt")}
+    config = {"kind": "coded", "ratio": 3.0, "effort": 8, "calibration_texts": 16, "heal": "agreement", "steps": 120}
+
+    def healed(home: Path) -> MineResult:
+        return mine(recipe_for(network, home, workers=2, how=HOW, what=what, **config))
+
+    victims: list[psutil.Process] = []
+
+    def kill() -> None:
+        wait_until(lambda: any(checkpoint_beyond(run / "healing", 0) for run in (tmp_path / "killed").glob("mine-*")))
+        victims.append(titled(WORKER)[0])
+        victims[0].kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    result = healed(tmp_path / "killed")
+    killer.join()
+    assert victims
+    assert [entry["step"] for entry in journal.read(Path(result.run)) if entry["event"] == "resumed"]
+    assert result.id == healed(tmp_path / "undisturbed").id
+
+
 @contextlib.contextmanager
 def started(recipe: MineRecipe, file: Path) -> Iterator["subprocess.Popen[bytes]"]:
     """`dna-ray mine` in a process of its own, which does not outlive the block."""
@@ -108,11 +134,12 @@ def started(recipe: MineRecipe, file: Path) -> Iterator["subprocess.Popen[bytes]
 
 
 def test_killed_and_then_stopped_a_driver_leaves_no_process_and_the_same_recipe_ends_with_the_same_bytes(
-    cluster: None, undisturbed: MineResult, network: Path, tmp_path: Path
+    cluster: None, undisturbed: MineResult, network: Path, tmp_path: Path, dice: random.Random
 ):
+    moment = dice.randint(EARLY, LATE)
     recipe = recipe_for(network, tmp_path / "runs", workers=2, how=HOW, **CONFIG)
     with started(recipe, tmp_path / "recipe.yaml") as driver:
-        wait_until(lambda: (runs := list((tmp_path / "runs").glob("mine-*"))) and checkpoint_beyond(runs[0], EARLY))
+        wait_until(lambda: (runs := list((tmp_path / "runs").glob("mine-*"))) and checkpoint_beyond(runs[0], moment))
         orphans = children(driver.pid)
         driver.kill()
         driver.communicate()

@@ -3,8 +3,11 @@ from pathlib import Path
 import pytest
 
 from dna_ray.errors import RecipeError
+from dna_ray.evolution.comparison.config import ComparisonConfig
 from dna_ray.mining.config import MineConfig
 from dna_ray.recipe import (
+    CompareEvolutionRecipe,
+    CompareEvolutionWhat,
     CompareRecipe,
     CompareWhat,
     MineHow,
@@ -26,10 +29,11 @@ RECIPES = [
     ),
     CompareRecipe(what=CompareWhat(network="org/name", kinds=("svd", "adaptive"), config=MineConfig(ratio=44.0))),
     CompareRecipe(what=CompareWhat(network="org/name", ratios=(8.0, 22.5), yardsticks=False)),
+    CompareEvolutionRecipe(what=CompareEvolutionWhat(network="org/name", config=ComparisonConfig(sparsities=(0.5,)))),
 ]
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=["defaults", "set", "compare", "sweep"])
+@pytest.mark.parametrize("recipe", RECIPES, ids=["defaults", "set", "compare", "sweep", "evolution"])
 def test_yaml_and_back_is_the_identity(recipe: Recipe, tmp_path: Path):
     path = tmp_path / "recipe.yaml"
     path.write_text(to_yaml(recipe))

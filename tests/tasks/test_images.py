@@ -81,7 +81,7 @@ def test_a_language_network_does_not_look_at_images(minilm: Network):
         images.prepare(minilm, SETTINGS)
 
 
-def test_channels_other_than_three_are_refused(tiny: Callable[..., Network]):
-    network = tiny("ViTModel", **NETWORKS["ViTModel"], num_channels=1)
-    with pytest.raises(TaskError, match="takes images of 1 channels"):
+def test_channels_other_than_one_and_three_are_refused(tiny: Callable[..., Network]):
+    network = tiny("ViTModel", **NETWORKS["ViTModel"], num_channels=2)
+    with pytest.raises(TaskError, match="takes images of 2 channels"):
         images.prepare(network, SETTINGS)

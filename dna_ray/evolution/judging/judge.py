@@ -29,7 +29,7 @@ class Judgement:
         disagreement: Limit of the share of all such examples that it classifies otherwise than the dense network, at
             95 % confidence, beside the share of these; None without classes.
         kept: Weights, of `weights` in its layers.
-        skipped: Share of the multiply-adds of its layers that a zero saves.
+        skipped: Share of the multiply-adds of the network that zeros save, as `Subject.multiply_adds` counts them.
         nbytes: Of its layers, a bit for each weight and the kept ones in full, or all of them in full if that is less.
         dense_nbytes: Of the dense layers.
         right: Whether each example is classified as labelled, (n,) bool.
@@ -64,13 +64,19 @@ class Difference:
 
 
 class Judge:
-    """Judges networks on the test split of one subject. Reads it when first asked."""
+    """Judges networks on the test split of one subject. Reads it when first asked.
 
-    def __init__(self, subject: Subject, space: Space, *, pruner: Pruner | None = None) -> None:
+    Args:
+        dense: What the dense network answers to the test split, where it is known already.
+    """
+
+    def __init__(
+        self, subject: Subject, space: Space, *, pruner: Pruner | None = None, dense: Answers | None = None
+    ) -> None:
         self._subject = subject
         self._space = space
         self._pruner = pruner or Pruner(subject.layers, subject.matrices, subject.statistics)
-        self._dense: Answers | None = None
+        self._dense = dense
 
     def judge(self, agent: Agent) -> Judgement:
         """How the network does as the agent wants it.
@@ -83,7 +89,8 @@ class Judge:
         pruned = self._pruner.prune(agent, self._space.kept(agent))
         with self._subject.replaced(pruned.matrices, repair=agent.repair):
             answers = self._subject.answer(self._subject.test)
-        skipped = 1 - pruned.multiply_adds / sum(each.weights * each.positions for each in self._subject.layers)
+        dense_work = sum(each.weights * each.positions for each in self._subject.layers)
+        skipped = (dense_work - pruned.multiply_adds) / self._subject.multiply_adds
         return self._judgement(agent.id, dense, answers, pruned.kept, skipped, self._nbytes(pruned))
 
     def judge_dense(self) -> Judgement:

@@ -31,8 +31,17 @@ def _random(space: Space, founders: Sequence[Agent], terms: Terms) -> Search:
 
 
 def _evopress(space: Space, founders: Sequence[Agent], terms: Terms, *, metric: str) -> Search:
-    start = founder(f"evopress-{metric}", space, apportion(space.budget.limits, space.budget), metric=metric)
-    return EvoPress(space, start, terms)
+    return EvoPress(space, [_uniform(space, metric)], terms)
+
+
+def _evopress_best(space: Space, founders: Sequence[Agent], terms: Terms) -> Search:
+    starts = [_uniform(space, metric, scope=scope) for metric in _metrics(founders) for scope in space.scopes]
+    return EvoPress(space, starts, terms)
+
+
+def _uniform(space: Space, metric: str, *, scope: str = "layer") -> Agent:
+    uniform = apportion(space.budget.limits, space.budget)
+    return founder(f"evopress-{metric}", space, uniform, metric=metric, scope=scope)
 
 
 def _tpe(space: Space, founders: Sequence[Agent], terms: Terms) -> Search:
@@ -70,6 +79,7 @@ BASELINES: Mapping[str, Factory] = {
     "random": _random,
     "evopress-magnitude": partial(_evopress, metric="magnitude"),
     "evopress-wina": partial(_evopress, metric="wina"),
+    "evopress-best": _evopress_best,  # of the known metrics and scopes, tried first
     "tpe": _tpe,
     "nsga2": _nsga2,
     "machine": _machine,

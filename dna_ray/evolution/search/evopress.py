@@ -23,21 +23,25 @@ _MOST_SWITCHES = 3
 
 
 class EvoPress(Search):
-    """Starts from one agent, whose profile alone changes.
+    """Starts from the best of the agents that it is given; of that, the profile alone changes.
 
     Args:
-        start: Usually of a uniform profile.
+        starts: Usually of a uniform profile: one of the metric that is given, or of each metric to choose from. As many
+            as there are count as evaluations.
     """
 
-    def __init__(self, space: Space, start: Agent, terms: Terms) -> None:
+    def __init__(self, space: Space, starts: Sequence[Agent], terms: Terms) -> None:
         # how many switches there are is drawn here, so each call makes one
         super().__init__(replace(space, mutation_rate=0.0), terms)
-        self._start = start
+        self._starts = list(starts)
         self._parent: tuple[Agent, Evaluation] | None = None
 
     def propose(self, room: int, rng: np.random.Generator) -> list[Agent]:
+        if self._starts:
+            batch, self._starts = self._starts[:room], self._starts[room:]
+            return [agent for agent in batch if self.takes(agent)]
         if self._parent is None:
-            return [self._start] if self.takes(self._start) else []
+            return []
         parent = self._parent[0]
         return self.fresh(room, lambda: self._offspring(parent, rng))
 

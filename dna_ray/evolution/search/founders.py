@@ -48,6 +48,7 @@ def founder(name: str, space: Space, profile: Profile, *, metric: str, scope: st
         levels=space.projected(space.levels(profile)),
         metrics=((EVERY_KIND, FOUNDERS[metric]),),
         scope=scope,
+        repair=space.repairs[0],
         operator=f"founder:{name}",
     )
 

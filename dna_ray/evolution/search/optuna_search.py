@@ -79,6 +79,7 @@ class OptunaSearch(Search):
             levels=self.space.projected(levels),
             metrics=((EVERY_KIND, self._metrics[metric]),),
             scope=scope,
+            repair=self.space.repairs[0],
             operator=f"optuna:{type(self._study.sampler).__name__}",
         )
 

@@ -38,5 +38,6 @@ class RandomSearch(Search):
             levels=self.space.projected(levels),
             metrics=((EVERY_KIND, self._metrics[int(rng.integers(len(self._metrics)))]),),
             scope=self.space.scopes[int(rng.integers(len(self.space.scopes)))],
+            repair=self.space.repairs[0],
             operator="random",
         )

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from dna_ray.errors import InputError, NetworkError
 from dna_ray.networks import Network, TensorInfo, stored_name
 
-# Pruning answers for what an encoder computes: tables are looked up, heads and poolers belong to a task.
+# Pruning answers for what an encoder computes: tables are looked up, heads, classifiers and poolers belong to a task.
+# The first convolution stays dense, as in Gale et al. 2019 and Evci et al. 2020: it holds few weights, and all that the
+# network sees passes through them.
 EXCLUDED_KINDS = frozenset(
     ("word_embedding", "position_embedding", "type_embedding", "patch_embedding", "pooler", "head")
 )
@@ -50,7 +52,8 @@ def layers_of(
 ) -> tuple[Layer, ...]:
     """The matrices of linear layers and convolutions in the encoder, tied ones once, in the order of the anatomy.
 
-    A convolution with a single output channel is none of them: its one row is no matrix.
+    A convolution that reads the image itself is none of them, nor is one with a single output channel, whose one row is
+    no matrix.
 
     Args:
         positions: Name of a tensor -> its positions, as `gather` counts them; 1 for what it does not name.
@@ -63,7 +66,9 @@ def layers_of(
     found = [
         info
         for info in network.anatomy
-        if _may_be_sparse(info) and not any(fnmatchcase(info.name, pattern) for pattern in patterns)
+        if _may_be_sparse(info)
+        and not _reads_the_image(info, network)
+        and not any(fnmatchcase(info.name, pattern) for pattern in patterns)
     ]
     if not found:
         without = f" when {', '.join(patterns)} stay dense" if patterns else ""
@@ -90,6 +95,12 @@ def layers_of(
 def _may_be_sparse(info: TensorInfo) -> bool:
     plain = len(info.shape) in (2, 4) and (info.transposed or info.shape[0] == info.rows)
     return plain and info.is_matrix and info.kind not in EXCLUDED_KINDS
+
+
+def _reads_the_image(info: TensorInfo, network: Network) -> bool:
+    """A convolution with as many inputs as an image has channels; a depthwise one, with one, is of another kind."""
+    channels = (network.config or {}).get("num_channels")
+    return info.kind == "convolution" and len(info.shape) == 4 and info.shape[1] == channels
 
 
 def _depths(found: list[TensorInfo]) -> dict[str, float]:

@@ -27,13 +27,18 @@ def scaled(sparse: Tensor, dense: Tensor, statistics: InputStatistics) -> Tensor
     return (sparse * scale.unsqueeze(1)).to(sparse.dtype)
 
 
+def has_running_statistics(model: nn.Module) -> bool:
+    """Whether there is something to recalibrate. If there is, it is: stale statistics hide what a method is worth."""
+    return bool(_running(model))
+
+
 @contextmanager
 def recalibrated(model: nn.Module, run: Callable[[], object]) -> Iterator[None]:
     """Within, running statistics of batch norms are those of what `run` sends through `model`; after, as before.
 
     Batches count alike, whatever their size. A model without batch norms stays as it is.
     """
-    norms = [module for module in model.modules() if isinstance(module, _NORMS) and module.running_mean is not None]
+    norms = _running(model)
     held = [(norm, {name: getattr(norm, name) for name in _BUFFERS}, norm.momentum) for norm in norms]
     try:
         if norms:
@@ -45,6 +50,10 @@ def recalibrated(model: nn.Module, run: Callable[[], object]) -> Iterator[None]:
             norm.eval()
             for name, buffer in buffers.items():
                 setattr(norm, name, buffer)
+
+
+def _running(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    return [module for module in model.modules() if isinstance(module, _NORMS) and module.running_mean is not None]
 
 
 def _estimate(norms: Sequence[nn.modules.batchnorm._BatchNorm], run: Callable[[], object]) -> None:

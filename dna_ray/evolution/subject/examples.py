@@ -1,7 +1,6 @@
 """What a network is shown: texts or images of the disjoint splits, as tensors that can be sent anywhere."""
 
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -9,11 +8,11 @@ import torch
 from torch import Tensor
 
 from dna_ray.errors import TaskError
-from dna_ray.networks import Network, samples
-from dna_ray.networks.images import Labels, Pixels
+from dna_ray.networks import Network
 from dna_ray.tasks.config import FEWEST_EXAMPLES, TaskSettings
 from dna_ray.tasks.features import tokenize
-from dna_ray.tasks.texts import select_labelled, select_texts, split_of
+from dna_ray.tasks.pictures import pictures
+from dna_ray.tasks.texts import select_labelled, select_texts
 
 TWEET_CLASSES = 2
 
@@ -26,7 +25,8 @@ class Examples:
     """Texts or images, in an order in which any stretch is as good as any other.
 
     Attributes:
-        inputs: Of texts, token ids (n, longest) int32, padded; of images, grey values (n, height, width) uint8.
+        inputs: Of texts, token ids (n, longest) int32, padded; of images, grey values (n, height, width) or colours
+            (n, 3, height, width), uint8.
         lengths: Tokens of each text, (n,) int32; None for images.
         labels: Class of each, (n,) int64; None if they have none that the network at hand tells apart.
     """
@@ -91,31 +91,19 @@ def _tokenized(network: Network, texts: Sequence[str], labels: Tensor | None, ma
     return Examples(padded, torch.tensor([len(row) for row in rows], dtype=torch.int32), labels)
 
 
-def images_of(settings: TaskSettings, *, split: str, limit: int) -> Examples:
-    """Distinct images of a split. Which split one belongs to follows from its pixels, as that of a text from its words.
+def images_of(network: Network, settings: TaskSettings, *, split: str, limit: int) -> Examples:
+    """Images of a split: those that the network was trained to tell apart, where they are at hand.
+
+    Labels are there if the network tells as many classes apart.
 
     Raises:
-        TaskError: There are too few.
+        TaskError: They are missing, too few, or not those of the network.
     """
-    pixels, labels, source, keys = _pixels()
-    mine = sorted(
-        (key for key in keys if split_of(key) == split),
-        # by a hash once more: of which split an image is follows from its own
-        key=lambda key: hashlib.sha256(f"{settings.seed}:{key}".encode()).digest(),
-    )
-    if len(mine) < FEWEST_EXAMPLES:
-        raise TaskError(f"{source}: {len(mine)} distinct images in split {split!r}, but {FEWEST_EXAMPLES} are needed")
-    places = [keys[key] for key in mine[:limit]]
-    return Examples(torch.from_numpy(pixels[places]), None, torch.from_numpy(labels[places]))
+    config = network.config or {}
+    found = pictures(config, settings, split=split, limit=limit)
+    return Examples(found.pixels, None, found.labels)
 
 
-def image_classes() -> int:
-    """How many classes the images are of."""
-    return int(_pixels()[1].max()) + 1
-
-
-@lru_cache(maxsize=1)
-def _pixels() -> tuple[Pixels, Labels, str, Mapping[str, int]]:
-    """All images, their labels, what they are, and the place of each by the sha256 of its pixels."""
-    pixels, labels, source = samples.images(_ALL)
-    return pixels, labels, source, {hashlib.sha256(each.tobytes()).hexdigest(): n for n, each in enumerate(pixels)}
+def image_classes(network: Network, settings: TaskSettings) -> int:
+    """How many classes the images are of that the network is shown."""
+    return pictures(network.config or {}, settings, split="test", limit=FEWEST_EXAMPLES).classes

@@ -5,8 +5,8 @@ def loss(network: Network) -> dict[str, float]:
     return {"loss": 2.31, "accuracy": 0.87}     # or the loss alone, as a number
 ```
 
-The code is not ours: what it raises, returns or changes becomes a reason why an evaluation failed. One that never
-returns is ended by whoever started the process.
+The code is not ours: what it raises, returns or changes becomes a reason why an evaluation failed, and so does, where
+a time-out is set, that it takes longer. Then how fast the machine is decides; nothing else here depends on a clock.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from dna_ray.errors import TaskError
 from dna_ray.evolution.sparsity.sparse import network_of
+from dna_ray.evolution.subject.time_limit import TimeIsUp, time_limit
 from dna_ray.networks import Network
 from dna_ray.networks.fingerprint import bytes_of
 from dna_ray.tasks.custom import load_task
@@ -33,13 +34,15 @@ class OwnTask:
 
     Args:
         task: A function, or `module:function`.
+        timeout: Seconds that a call may take; None: as long as it likes.
 
     Raises:
         TaskError: There is no such function.
     """
 
-    def __init__(self, task: Task | str, network: Network) -> None:
+    def __init__(self, task: Task | str, network: Network, *, timeout: float | None = None) -> None:
         self._call = load_task(task) if isinstance(task, str) else task
+        self._timeout = timeout
         self.name = task if isinstance(task, str) else getattr(task, "__name__", type(task).__name__)
         self._network = network
         self._shared = self._copy()
@@ -48,13 +51,18 @@ class OwnTask:
         """What the task says of the network with the tensors `sparse` in place of its own; smaller is better.
 
         Raises:
-            TaskError: It raised, returned no finite loss, or changed the network.
+            TaskError: It raised, took too long, returned no finite loss, or changed the network.
         """
         given = self._shared | dict(sparse)
         before = {name: crc32(bytes_of(tensor)) for name, tensor in given.items()}
         network = network_of(self._network, given)
         try:
-            result = self._call(network)
+            with time_limit(self._timeout):
+                result = self._call(network)
+        except TimeIsUp as error:
+            raise TaskError(
+                f"task {self.name!r}: took longer than {self._timeout:g} s; give it more time, or less to do"
+            ) from error
         except Exception as error:  # the function is the user's code
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
             raise TaskError(f"task {self.name!r}: raised {reason}; correct the task") from error

@@ -18,6 +18,8 @@ from dna_ray.evolution.subject.subject_settings import SubjectSettings
 from dna_ray.networks import from_state_dict
 
 _FORMAT = 1
+_SPLITS = ("calibration", "search", "finals", "test")
+_ANSWERS = ("dense", "dense_finals")
 _STATISTICS = ("mean_abs", "rms", "largest", "moments")
 
 
@@ -28,13 +30,16 @@ def pack(subject: Subject) -> dict[str, Tensor]:
     for name, each in subject.statistics.items():
         for what in _STATISTICS:
             found[f"statistics/{what}/{name}"] = getattr(each, what)
-    for split, examples in {"calibration": subject.calibration, "search": subject.search, "test": subject.test}.items():
+    for split in _SPLITS:
+        examples: Examples = getattr(subject, split)
         for what in ("inputs", "lengths", "labels"):
             if (tensor := getattr(examples, what)) is not None:
                 found[f"{split}/{what}"] = tensor
-    found["dense/features"] = subject.dense.features
-    if subject.dense.logits is not None:
-        found["dense/logits"] = subject.dense.logits
+    for name in _ANSWERS:
+        answers: Answers = getattr(subject, name)
+        found[f"{name}/features"] = answers.features
+        if answers.logits is not None:
+            found[f"{name}/logits"] = answers.logits
     if subject.head is not None:
         found |= {"head/weight": subject.head.weight, "head/bias": subject.head.bias}
     header = json.dumps(_header(subject), sort_keys=True).encode()
@@ -72,10 +77,11 @@ def _unpacked(tensors: Mapping[str, Tensor], header: dict[str, Any]) -> Subject:
         )
         for name, (count, groups) in header["counts"].items()
     }
-    calibration, search, test = (
+    calibration, search, finals, test = (
         Examples(tensors[f"{split}/inputs"], tensors.get(f"{split}/lengths"), tensors.get(f"{split}/labels"))
-        for split in ("calibration", "search", "test")
+        for split in _SPLITS
     )
+    dense, dense_finals = (Answers(tensors[f"{name}/features"], tensors.get(f"{name}/logits")) for name in _ANSWERS)
     return Subject(
         network,
         model,
@@ -87,7 +93,9 @@ def _unpacked(tensors: Mapping[str, Tensor], header: dict[str, Any]) -> Subject:
         Head(tensors["head/weight"], tensors["head/bias"]) if "head/weight" in tensors else None,
         calibration,
         search,
-        Answers(tensors["dense/features"], tensors.get("dense/logits")),
+        dense,
+        finals,
+        dense_finals,
         test,
     )
 

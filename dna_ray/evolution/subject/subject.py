@@ -12,7 +12,7 @@ from dna_ray.errors import TaskError
 from dna_ray.evolution.sparsity.application import undone
 from dna_ray.evolution.sparsity.curves import ErrorCurve, error_curve
 from dna_ray.evolution.sparsity.layers import Layer, layers_of, matrix_of, modules_of, write_matrix
-from dna_ray.evolution.sparsity.repair import recalibrated
+from dna_ray.evolution.sparsity.repair import has_running_statistics, recalibrated
 from dna_ray.evolution.sparsity.statistics import Calibration, InputStatistics, calibrated, gather
 from dna_ray.evolution.subject.answers import (
     Answers,
@@ -26,9 +26,11 @@ from dna_ray.evolution.subject.answers import (
 )
 from dna_ray.evolution.subject.examples import TWEET_CLASSES, Examples, image_classes, images_of, texts_of
 from dna_ray.evolution.subject.signals import SIGNALS
-from dna_ray.evolution.subject.subject_settings import CALIBRATION, SEARCH, TEST, SubjectSettings
+from dna_ray.evolution.subject.subject_settings import CALIBRATION, FINALS, SEARCH, TEST, SubjectSettings
+from dna_ray.models.counting import multiply_adds
 from dna_ray.networks import Network, in_memory, stored_name
 from dna_ray.tasks.classify import TRAINING_TEXTS
+from dna_ray.tasks.config import TaskSettings
 from dna_ray.tasks.features import open_network
 from dna_ray.tasks.images import looks, view_of
 
@@ -48,6 +50,8 @@ class Subject:
         calibration: What the statistics are of.
         search: The minibatches of the race, one after the other, equally many examples each.
         dense: What the dense network answers to them.
+        finals: At most as many examples that no race has seen, which finalists are ranked on.
+        dense_finals: What the dense network answers to them.
         test: Touched once, for the champion and what it is compared with.
     """
 
@@ -62,12 +66,28 @@ class Subject:
     calibration: Examples
     search: Examples
     dense: Answers
+    finals: Examples
+    dense_finals: Answers
     test: Examples
 
     @property
     def minibatch(self) -> int:
         """Examples in a minibatch."""
         return len(self.search) // self.settings.rungs[-1]
+
+    @property
+    def multiply_adds(self) -> int:
+        """Of one sample: for an image in all convolutions and linear layers, those that stay dense, too; for a token
+        in the layers that may become sparse."""
+        if isinstance(self.reader, ImageReader):
+            first = torch.zeros(1, dtype=torch.int64)
+            return multiply_adds(self.model, lambda: self.reader.forward(self.model, self.calibration, first))
+        return sum(layer.weights * layer.positions for layer in self.layers)
+
+    @property
+    def repairs(self) -> tuple[str, ...]:
+        """That every method gets alike: running statistics are those of the sparse network, where there are any."""
+        return ("batch-norm",) if has_running_statistics(self.model) else ("none",)
 
     def answer(self, examples: Examples, which: Tensor | None = None) -> Answers:
         """What the model answers as it is now, sparse or dense."""
@@ -115,23 +135,29 @@ def prepare(network: Network, settings: SubjectSettings | None = None) -> Subjec
     network = replace(in_memory(network), files=network.files)
     reader: Reader = ImageReader(view_of(network)) if looks(network.config or {}) else TextReader()
     layers = layers_of(network, exclude=settings.exclude)
+    drawn = settings.task if settings.draw is None else replace(settings.task, seed=settings.draw)
     calibration, search, test = (
-        _shown(network, settings, reader, split, limit)
-        for split, limit in (
-            (CALIBRATION, settings.calibration),
-            (SEARCH, settings.minibatch * settings.rungs[-1]),
-            (TEST, settings.task.limit),
+        _shown(network, task, reader, split, limit)
+        for task, split, limit in (
+            (drawn, CALIBRATION, settings.calibration),
+            (drawn, SEARCH, settings.minibatch * settings.rungs[-1]),
+            (settings.task, TEST, settings.task.limit),
         )
     )
     search = _in_minibatches(network, search, settings)
+    finals = _shown(network, drawn, reader, FINALS, len(search))
     model = opened(network, settings)
     names = [layer.name for layer in layers]
     found = calibrate(model, names, reader, calibration, size=settings.task.batch_size)
     head = _head(network, model, reader, settings)
     with in_precision(settings.precision, settings.task.device):
-        dense = answer(model, reader, search, head=head, size=settings.task.batch_size)
-    if dense.logits is None or dense.logits.shape[1] != _classes(reader):  # labels are of other classes, if of any
-        search, test = search.unlabelled(), test.unlabelled()
+        dense, dense_finals = (
+            answer(model, reader, each, head=head, size=settings.task.batch_size) for each in (search, finals)
+        )
+    if dense.logits is None or dense.logits.shape[1] != _classes(
+        network, settings.task, reader
+    ):  # labels are of other classes, if of any
+        search, finals, test = search.unlabelled(), finals.unlabelled(), test.unlabelled()
     if not settings.own:  # once, so that what does not fit is said before anything runs
         SIGNALS[settings.signal](dense, dense, search.labels)
     return Subject(
@@ -146,6 +172,8 @@ def prepare(network: Network, settings: SubjectSettings | None = None) -> Subjec
         calibration,
         search,
         dense,
+        finals,
+        dense_finals,
         test,
     )
 
@@ -165,14 +193,14 @@ def calibrate(model: nn.Module, names: list[str], reader: Reader, examples: Exam
     )
 
 
-def _shown(network: Network, settings: SubjectSettings, reader: Reader, split: str, limit: int) -> Examples:
+def _shown(network: Network, task: TaskSettings, reader: Reader, split: str, limit: int) -> Examples:
     if isinstance(reader, ImageReader):
-        return images_of(settings.task, split=split, limit=limit)
-    return texts_of(network, settings.task, split=split, limit=limit)
+        return images_of(network, task, split=split, limit=limit)
+    return texts_of(network, task, split=split, limit=limit)
 
 
-def _classes(reader: Reader) -> int:
-    return image_classes() if isinstance(reader, ImageReader) else TWEET_CLASSES
+def _classes(network: Network, task: TaskSettings, reader: Reader) -> int:
+    return image_classes(network, task) if isinstance(reader, ImageReader) else TWEET_CLASSES
 
 
 def _in_minibatches(network: Network, search: Examples, settings: SubjectSettings) -> Examples:

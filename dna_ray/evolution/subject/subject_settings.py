@@ -9,9 +9,11 @@ from dna_ray.tasks.config import TaskSettings
 
 SIGNAL_NAMES = ("kl", "loss", "cosine")
 PRECISIONS = ("float32", "bfloat16")
+_PATHS = ("texts", "images")
 
-# The splits of the data. They are disjoint, and the head is fitted on a fourth, `training`.
-CALIBRATION, SEARCH, TEST = "calibration", "validation", "test"
+# The splits of the data. They are disjoint, and the head is fitted on a fifth, `training`. Finalists are ranked on one
+# that nothing else of a search reads.
+CALIBRATION, SEARCH, FINALS, TEST = "calibration", "validation", "healing", "test"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,6 +27,10 @@ class SubjectSettings:
         rungs: Minibatches that an agent has seen after each round of a race, rising.
         exclude: Names of tensors that stay dense; `*` stands for anything.
         precision: `float32`; or `bfloat16`, which is faster on some processors and is not the same on all of them.
+        draw: Which examples are drawn to calibrate, search and rank finalists on; None: those of the seed of `task`.
+            The test split and the head are the same for every draw.
+        timeout: Seconds after which a call of a task of the user's own has failed; None: never. What it decides
+            depends on how fast the machine is, so it is no part of any promise to repeat.
         task: The texts, and how networks are run; `limit` is the largest number of examples of the test split.
     """
 
@@ -34,6 +40,8 @@ class SubjectSettings:
     rungs: tuple[int, ...] = (1, 4, 16)
     exclude: tuple[str, ...] = ()
     precision: str = "float32"
+    draw: int | None = None
+    timeout: float | None = None
     task: TaskSettings = field(default_factory=TaskSettings)
 
     def __post_init__(self) -> None:
@@ -45,6 +53,8 @@ class SubjectSettings:
             raise RecipeError(f"precision {self.precision!r}: unknown; choose one of {', '.join(PRECISIONS)}")
         if not self.rungs or any(one >= other for one, other in zip((0, *self.rungs), self.rungs, strict=False)):
             raise RecipeError(f"rungs are {self.rungs}; give numbers of minibatches that rise, such as (1, 4, 16)")
+        if self.timeout is not None and not self.timeout > 0:
+            raise RecipeError(f"timeout is {self.timeout}; give seconds, more than 0")
         for name in ("calibration", "minibatch"):
             if getattr(self, name) < 1:
                 raise RecipeError(f"{name} is {getattr(self, name)}; give a number of examples, at least 1")
@@ -57,13 +67,14 @@ class SubjectSettings:
     def to_json(self) -> dict[str, Any]:
         """JSON values."""
         values = asdict(self)
-        values["task"]["texts"] = None if self.task.texts is None else str(self.task.texts)
+        for name in _PATHS:
+            values["task"][name] = None if values["task"][name] is None else str(values["task"][name])
         return values
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "SubjectSettings":
         """The inverse of `to_json`."""
         task = dict(values["task"])
-        task["texts"] = None if task["texts"] is None else Path(task["texts"])
+        task |= {name: None if task[name] is None else Path(task[name]) for name in _PATHS}
         tuples = {name: tuple(values[name]) for name in ("rungs", "exclude")}
         return cls(**(values | tuples | {"task": TaskSettings(**task)}))

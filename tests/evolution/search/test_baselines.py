@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from synthetic import Judge, founders_of, run, run_in_disorder, space_of
+from synthetic import Judge, founders_of, general, run, run_in_disorder, space_of
 
 from dna_ray.evolution import config
 from dna_ray.evolution.agent import Agent, Evaluation
@@ -12,6 +12,7 @@ from dna_ray.evolution.search.search import Search, Terms, restore
 
 SPACE = space_of()
 FOUNDERS = founders_of(SPACE)
+FOUNDING_METRICS = {general(agent) for agent in FOUNDERS}
 JUDGE = Judge(SPACE)
 
 
@@ -103,6 +104,24 @@ def test_evopress_changes_levels_alone_and_its_parent_only_for_a_better_one(name
     assert losses == sorted(losses, reverse=True)
     assert losses[-1] < losses[0]
     assert {entry.agent.metrics for entry in search.archive} == {(("*", metric),)}
+
+
+def test_evopress_with_its_best_metric_starts_from_the_best_of_uniform_agents():
+    search = _search("evopress-best", evaluations=60, lag=1)
+    first = search.ask()
+    assert first is not None
+    second_half = []
+    search.tell(first.number, [JUDGE.evaluation(agent) for agent in first.agents])
+    starts = {(general(agent), agent.scope) for agent in first.agents}
+    while not search.done:
+        batch = search.ask()
+        assert batch is not None
+        starts |= {(general(agent), agent.scope) for agent in batch.agents if not agent.parents}
+        second_half += [agent for agent in batch.agents if agent.parents]
+        search.tell(batch.number, [JUDGE.evaluation(agent) for agent in batch.agents])
+    assert starts == {(program, scope) for program in FOUNDING_METRICS for scope in SPACE.scopes}
+    best = min((entry for entry in search.archive if not entry.agent.parents), key=lambda each: each.evaluation.loss)
+    assert {(agent.metrics, agent.scope) for agent in second_half} == {(best.agent.metrics, best.agent.scope)}
 
 
 def test_optuna_tries_the_founders_first():

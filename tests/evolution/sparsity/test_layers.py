@@ -6,6 +6,8 @@ from torch import nn
 
 from dna_ray.errors import InputError, NetworkError
 from dna_ray.evolution.sparsity.layers import layers_of, matrix_of, modules_of, write_matrix
+from dna_ray.models.architecture import Architecture
+from dna_ray.models.architectures import make
 from dna_ray.networks import from_state_dict
 
 TEXT = {"hidden_size": 8, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 16,
@@ -40,6 +42,15 @@ def test_a_convolution_is_its_outputs_by_the_inputs_of_one_output_without_the_cl
     assert [found[f"conv{n}.weight"].depth for n in (1, 2, 10)] == [0.0, 0.5, 1.0]
     assert [found[f"conv{n}.weight"].positions for n in (1, 2, 10)] == [900, 1, 1]
     assert found["conv2.weight"].kind == "depthwise"
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_convolution_that_reads_the_image_stays_dense(channels: int):
+    architecture = Architecture(name="mobilenetv2", width=0.1, channels=channels)
+    module = make(architecture)
+    network = from_state_dict(module.state_dict(), name="small", config=architecture.to_config())
+    left = {name for name, each in module.named_modules() if isinstance(each, nn.Conv2d | nn.Linear)}
+    assert left - {layer.name.removesuffix(".weight") for layer in layers_of(network)} == {"stem.conv", "classifier"}
 
 
 def test_layers_without_index_are_as_deep_as_their_names_are_far():

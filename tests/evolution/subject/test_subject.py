@@ -30,7 +30,7 @@ def rows(examples: Examples) -> set[bytes]:
 
 def test_no_example_is_in_two_splits(kind: str):
     of = small.subject(kind)
-    for one, other in combinations((of.calibration, of.search, of.test), 2):
+    for one, other in combinations((of.calibration, of.search, of.finals, of.test), 2):
         assert not rows(one) & rows(other)
 
 
@@ -66,15 +66,28 @@ def test_too_little_data_are_named(tmp_path: Path):
 
 
 def test_excluded_layers_stay_dense():
-    of = prepare(small.network("images"), small.settings(exclude=("*embedder*",)))
+    of = prepare(small.network("images"), small.settings(exclude=("*stages.0*",)))
     assert of.layers
-    assert not any("embedder" in layer.name for layer in of.layers)
+    assert not any("stages.0" in layer.name for layer in of.layers)
     with pytest.raises(NetworkError, match="left to become sparse"):
         prepare(small.network("images"), small.settings(exclude=("*",)))
 
 
 def test_convolutions_know_their_positions():
-    assert {layer.positions for layer in small.subject("images").layers} == {64, 16, 4}
+    assert {layer.positions for layer in small.subject("images").layers} == {16, 4}
+
+
+def test_what_stays_dense_counts_among_the_multiply_adds_of_an_image():
+    of = small.subject("images")
+    sparse = sum(layer.weights * layer.positions for layer in of.layers)
+    assert of.multiply_adds == sparse + 8 * 3 * 49 * 64 + 16 * 10, "the stem and the classifier"
+    texts = small.subject("texts")
+    assert texts.multiply_adds == sum(layer.weights for layer in texts.layers)
+
+
+def test_running_statistics_are_recalibrated_where_there_are_any():
+    assert small.subject("images").repairs == ("batch-norm",)
+    assert small.subject("texts").repairs == ("none",)
 
 
 def test_the_model_reads_the_memory_of_the_network(kind: str):

@@ -1,0 +1,13 @@
+"""The job that judges a DNA, a run or a network: `dna-ray run RECIPE`, for a cluster. As in `mine.py`.
+
+dna-ray submit RECIPE --address http://HEAD:8265     # the same, with checks before and retries after
+"""
+
+import sys
+
+from dna_ray.cli import main
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
+        sys.exit("usage: python jobs/evaluate.py RECIPE [OPTIONS of dna-ray run]")
+    main(["run", *sys.argv[1:]])
