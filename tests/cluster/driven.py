@@ -16,7 +16,9 @@ from dna_ray.mining import checkpoints
 from dna_ray.recipe import EvolveHow, EvolveRecipe, EvolveWhat, Recipe, to_yaml
 from dna_ray.tracking import journal
 
-SMALL = EvolveConfig(signal="cosine", population_size=15, generations=8, minibatch=4, calibration=16, rungs=(1, 2))
+SMALL = EvolveConfig(
+    signal="cosine", population_size=15, generations=16, batch=3, minibatch=4, calibration=16, rungs=(1, 2)
+)  # 80 batches
 TRAINS, EVALUATES = "ray::RayTrainWorker", "ray::Seat"  # as workers call themselves
 
 Driver = subprocess.Popen[bytes]

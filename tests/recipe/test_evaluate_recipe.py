@@ -29,6 +29,7 @@ def test_it_must_say_what_is_judged():
         resolve("evaluate", sets=["what.limt=60"])
 
 
+@pytest.mark.filterwarnings("default:.*held against itself")
 def test_what_it_asks_for_is_judged_by_run_and_from_python(tmp_path: Path):
     network = write_reader(tmp_path / "bert")
     what = EvaluateWhat(x=str(network), task="agreement", texts=str(network / "texts.txt"), limit=20)
