@@ -31,12 +31,12 @@ cluster-demo: $(READY) ## Submit to a cluster of three nodes on this machine, an
 	@$(BIN)/python cluster/demo.py $(ARGS)
 
 test: $(READY) ## Run the tests; ARGS=tests/mining for a part of them
-	@$(BIN)/pytest --numprocesses=logical --maxprocesses=4 --no-loadscope-reorder --durations=10 $(ARGS)
+	@$(BIN)/pytest --numprocesses=3 --no-loadscope-reorder --durations=10 $(ARGS)
 
 soak: $(READY) ## Kill workers, nodes and drivers 50 times each, at other moments; hours. ROUNDS=5 for fewer
 	@DNA_RAY_SOAK=100000 $(BIN)/pytest --rounds=$(or $(ROUNDS),50) --timeout=3600 \
 		tests/cluster/test_chaos.py tests/cluster/test_chaos_evolve.py tests/cluster/test_nodes.py \
-		tests/cluster/test_many_nodes.py tests/evolution/metric $(ARGS)
+		tests/cluster/test_jobs.py tests/cluster/test_many_nodes.py tests/evolution/metric $(ARGS)
 
 check: $(READY) ## Format, lint, types, who imports whom
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: make format"; exit 1; }

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import os
 import secrets
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -98,7 +99,9 @@ class Nodes:
         def ready() -> bool:
             return JOINED in log.read_text() and all(map(answers, ports))
 
-        return Node(self._started.enter_context(running(command, log=log, ready=ready, environment=self.environment)))
+        kill = signal.SIGKILL  # asked to end, Ray takes half a minute
+        node = running(command, log=log, ready=ready, environment=self.environment, stop=kill)
+        return Node(self._started.enter_context(node))
 
 
 @contextlib.contextmanager

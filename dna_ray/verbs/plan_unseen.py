@@ -26,8 +26,8 @@ LINK_RATE = 1e10  # bytes a second between two nodes
 RANDOM = "singular values as of random matrices, which sets the dimensions of places"
 GPU = (
     f"a GPU does {GPU_RATE / 1e12:g} T operations and moves {MEMORY_RATE / 1e12:g} TB of its memory a second, nodes "
-    f"send each other {LINK_RATE / 1e9:g} GB a second; what is sent does not hide behind what is computed; the download, "
-    "the start at the singular value decomposition and the rebuild come on top"
+    f"send each other {LINK_RATE / 1e9:g} GB a second; what is sent does not hide behind what is computed; "
+    "the download, the start at the singular value decomposition and the rebuild come on top"
 )
 
 

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import secrets
-import signal
 import socket
 import subprocess
 import sys
@@ -120,13 +119,10 @@ def ray_process(command: list[str], environment: Mapping[str, str], log: Path) -
         below: list[psutil.Process] = []
         with contextlib.suppress(psutil.Error):
             below = psutil.Process(process.pid).children(recursive=True)
-        process.send_signal(signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(20)
+        process.kill()  # asked to end, Ray takes half a minute
         for each in below:
             with contextlib.suppress(psutil.Error):
                 each.kill()
-        process.kill()
         process.wait()
         wait_until(lambda: not alive(below), seconds=10)
 

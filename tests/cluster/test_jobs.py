@@ -3,16 +3,18 @@
 import contextlib
 import json
 import os
+import random
 import shutil
 import signal
 import sqlite3
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
+from driven import saved
 from heads import Head, joined, started_head
 from planted import plant_package
 from raylets import CONFIG, HOW, open_to_others, wait_until
@@ -20,7 +22,7 @@ from tiny_runs import recipe_for
 
 from dna_ray.recipe import to_yaml
 from dna_ray.tracking import journal
-from dna_ray.verbs.mine import MineResult
+from dna_ray.verbs.mine import MineResult, mine
 from dna_ray.verbs.mined import file_id
 
 pytestmark = pytest.mark.ray
@@ -55,18 +57,17 @@ def ended(process: "subprocess.Popen[str]", *, code: int) -> tuple[str, str]:
     return said
 
 
-def job(head: Head, name: str) -> Mapping[str, Any]:
-    """All that the cluster tells of a job."""
+def told_of(head: Head, name: str = "") -> Any:
+    """All that the cluster tells of a job; of all jobs without a name."""
     token = (head.home / "token").read_text()
     asked = Request(f"{head.dashboard}/api/jobs/{name}", headers={"Authorization": f"Bearer {token}"})
     with urlopen(asked, timeout=20) as answer:
-        return dict(json.load(answer))
+        return json.load(answer)
 
 
-def driver_of(home: Path) -> int | None:
-    """The process that works on the one run in `home`, once it has written a checkpoint."""
-    saved = list(home.glob("mine-*/checkpoints/step-*"))
-    return journal.writer(saved[0].parents[1]) if len(saved) > 1 else None
+def submitted(head: Head) -> bool:
+    """Whether the first attempt at a recipe is known to the cluster."""
+    return any((each["submission_id"] or "").endswith("-a1") for each in told_of(head))
 
 
 def files_with(secrets: tuple[str, ...], *folders: Path) -> list[Path]:
@@ -80,37 +81,37 @@ def files_with(secrets: tuple[str, ...], *folders: Path) -> list[Path]:
     return found
 
 
-def test_a_submitted_job_makes_the_bytes_of_a_local_run(
-    head: Head, project: Path, network: Path, undisturbed: MineResult, tmp_path: Path
-):
+def test_a_submitted_job_makes_the_bytes_of_a_local_run(head: Head, project: Path, network: Path, tmp_path: Path):
     assert not open_to_others(list(head.processes))
-    recipe = recipe_for(network, tmp_path / "runs", workers=2, how=HOW, **{**CONFIG, "seed": 1})
+    local = mine(recipe_for(network, tmp_path / "local", how=HOW, kind="coded", ratio=3.0))
+    recipe = recipe_for(network, tmp_path / "runs", workers=2, how=HOW, kind="coded", ratio=9.0)
     (project / "toy.yaml").write_text(to_yaml(recipe))
-    job = head.submit(project, "python", "jobs/mine.py", "toy.yaml", "--set", "what.seed=0", "--json")
+    job = head.submit(project, "python", "jobs/mine.py", "toy.yaml", "--set", "what.ratio=3", "--json")
     assert job.returncode == 0, job.stdout + job.stderr
-    assert "start workers" in job.stdout
     result = next(json.loads(line) for line in job.stdout.splitlines() if line.startswith('{"schema"'))
-    assert file_id(Path(result["dna"])) == result["id"] == undisturbed.id
+    assert file_id(Path(result["dna"])) == result["id"] == local.id
 
 
 def test_a_recipe_survives_its_driver_is_followed_once_more_and_no_secret_is_written_anywhere(
-    head: Head, network: Path, undisturbed: MineResult, tmp_path: Path
+    head: Head, network: Path, undisturbed: MineResult, tmp_path: Path, dice: random.Random
 ):
-    home, file, cache = tmp_path / "runs", tmp_path / "toy.yaml", tmp_path / "cache"
+    moment, home, file, cache = dice.randint(30, 60), tmp_path / "runs", tmp_path / "toy.yaml", tmp_path / "cache"
     recipe = recipe_for(network, home, workers=2, how={**HOW, "checkpoint_every": 0.1}, **CONFIG)
     text = to_yaml(recipe).replace(str(HOW["tracking"]), TRACKING)
     file.write_text(text)
     submit = ("submit", file, "--address", head.dashboard)
     outside = {"DNA_RAY_CACHE": str(cache), "MLFLOW_TRACKING_URI": TRACKING}
     first = head.dna_ray(*submit, "--json", **outside)
-    wait_until(lambda: driver_of(home) or first.poll() is not None)
+    wait_until(lambda: submitted(head) or first.poll() is not None)
     watcher = head.dna_ray(*submit, **outside)
     assert watcher.stderr
     attached = next(line for line in watcher.stderr if "at work already" in line)
     watcher.send_signal(signal.SIGINT)
     watched = ended(watcher, code=130)
     assert "ray job stop" in watched[0]
-    driver = driver_of(home)
+    wait_until(lambda: saved(home) >= moment or first.poll() is not None)
+    assert first.poll() is None, ended(first, code=0)
+    driver = journal.writer(next(home.glob("mine-*")))
     assert driver, "the job goes on without the watcher"
     os.kill(driver, signal.SIGKILL)
     output, notes = ended(first, code=0)
@@ -130,7 +131,7 @@ def test_a_recipe_survives_its_driver_is_followed_once_more_and_no_secret_is_wri
     token = (head.home / "token").read_text()
     file.unlink()  # the one place where the password was put
     assert files_with((PASSWORD, token), tmp_path, head.home) == [head.home / "token"]
-    everything = output + notes + attached + "".join(watched) + json.dumps([job(head, told["job"]), told])
+    everything = output + notes + attached + "".join(watched) + json.dumps([told_of(head, told["job"]), told])
     assert PASSWORD not in everything
     assert token not in everything
 

@@ -84,6 +84,7 @@ def test_an_evaluator_goes_on_elsewhere(cluster: Nodes, tmp_path: Path, dice: ra
     assert len(set(told(home))) == len(told(home)), "every batch is told once"
 
 
+@pytest.mark.soak
 def test_blocks_are_encoded_elsewhere(cluster: Nodes, tmp_path: Path, dice: random.Random):
     home, reader, victim = tmp_path / "runs", write_reader(tmp_path / "reader"), dice.choice(cluster.others)
     what = {"task": "none", "texts": str(reader / "texts.txt")}

@@ -84,8 +84,9 @@ def everything(uri: str) -> dict[str, Any]:
     experiments = [each.experiment_id for each in mlflow.search_experiments()]
     runs = mlflow.search_runs(experiments, max_results=1000)
     models = mlflow.search_logged_models(experiments)
+    names = {model.model_id: model.name for model in models}
     held = {
-        "runs": {run.info.run_name: _run(mlflow, run) for run in runs},
+        "runs": {run.info.run_name: _run(mlflow, run, names) for run in runs},
         "models": {
             model.name: [model.status, model.tags, model.params, sorted((x.key, x.value) for x in model.metrics)]
             for model in models
@@ -98,7 +99,7 @@ def everything(uri: str) -> dict[str, Any]:
     return json.loads(text)
 
 
-def _run(mlflow: "mlflow_client", run: Any) -> dict[str, Any]:
+def _run(mlflow: "mlflow_client", run: Any, models: dict[str, str]) -> dict[str, Any]:
     id = run.info.run_id
     curves = {key: mlflow.get_metric_history(id, key) for key in run.data.metrics}
     return {
@@ -106,8 +107,8 @@ def _run(mlflow: "mlflow_client", run: Any) -> dict[str, Any]:
         "params": run.data.params,
         "tags": run.data.tags,
         "curves": {key: sorted([m.step, m.timestamp, m.value] for m in curve) for key, curve in curves.items()},
-        "datasets": [[used.dataset.name, used.dataset.digest] for used in run.inputs.dataset_inputs],
-        "models": sorted(made.model_id for made in run.outputs.model_outputs),
+        "datasets": sorted([used.dataset.name, used.dataset.digest] for used in run.inputs.dataset_inputs),
+        "models": sorted(models[made.model_id] for made in run.outputs.model_outputs),
         "files": _files(mlflow, id),
     }
 
