@@ -57,7 +57,7 @@ class FewWithRay(LoadFileScheduling):
         text = (TESTS.parent / file).read_text()
         if "pytest.mark.ray" not in text:
             return file
-        return "started by hand" if "from nodes import" in text or "from heads import" in text else "with a Ray"
+        return "mining with a Ray" if "undisturbed: MineResult" in text else "with a Ray"
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FewWithRay:

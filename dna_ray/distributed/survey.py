@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 MARK = "dna-ray-survey "
-PATIENCE = 30.0  # seconds that the nodes get to answer, all together
+PATIENCE = 60.0  # seconds that the nodes get to answer, all together
 SERVER_PATIENCE = 5.0  # seconds that a tracking server gets
 _PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306}
 _RAY = ("raylet", "gcs_server", "ray::")  # what the processes of Ray call themselves

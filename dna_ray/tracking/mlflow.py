@@ -26,6 +26,7 @@ from dna_ray.tracking.mlflow_values import (
     metrics_of,
     score_metrics,
 )
+from dna_ray.tracking.reach import knock
 from dna_ray.tracking.record import Event, Record, read_record
 from dna_ray.tracking.store import public, tracking_uri
 from dna_ray.tracking.synced import Synced, SyncReport, report, synced
@@ -50,6 +51,7 @@ def sync(run: Path, *, uri: str | None = None) -> SyncReport:
         ArtifactError: The journal is missing or damaged.
     """
     uri = uri or tracking_uri(run.resolve().parent)
+    knock(uri, run)
     record = read_record(run)
     with lock.locked(run / _LOCK, what=f"{run}: tracking"), reaching(uri, run):
         client = connect(uri)

@@ -3,12 +3,9 @@
 import errno
 import logging
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from alembic.util import CommandError
 from mlflow import MlflowClient
@@ -16,14 +13,13 @@ from mlflow.entities import LifecycleStage
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from dna_ray.errors import SpaceError, UnreachableError
+from dna_ray.errors import SpaceError
 from dna_ray.tracking import lock
 from dna_ray.tracking.notes import EXPERIMENT_NOTE
-from dna_ray.tracking.store import ARTIFACTS, EXPERIMENT, database_path, public, without_secrets
+from dna_ray.tracking.reach import unreachable
+from dna_ray.tracking.store import ARTIFACTS, EXPERIMENT, database_path, public
 
-_CONNECT = 3.0  # seconds for a connection to open
 _MIGRATION = 120.0  # seconds to wait for another process that prepares the database; preparing takes about 10
-_PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306}
 _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -43,7 +39,6 @@ def connect(uri: str) -> MlflowClient:
         logging.getLogger(logger).setLevel(logging.WARNING)
     database = database_path(uri)
     if database is None:
-        _knock(uri)
         return MlflowClient(uri)
     database.parent.mkdir(parents=True, exist_ok=True)
     with lock.locked(database.with_name(f".{database.name}.lock"), what=str(database), wait=_MIGRATION):
@@ -79,17 +74,4 @@ def reaching(uri: str, run: Path) -> Iterator[None]:
             raise SpaceError(
                 f"{public(uri)}: no space left for MLflow; free some, then: dna-ray track sync {run}"
             ) from error
-        reason = without_secrets(next(iter(str(error).splitlines()), "") or type(error).__name__, uri)
-        raise UnreachableError(
-            f"{public(uri)}: MLflow does not answer or refuses ({reason[:200]}); the journal has everything, "
-            f"and when it answers again: dna-ray track sync {run}"
-        ) from error
-
-
-def _knock(uri: str) -> None:
-    """Raises OSError within seconds where nothing listens; MLflow itself tries for minutes."""
-    parts = urlsplit(uri)
-    scheme = parts.scheme.partition("+")[0]
-    behind_proxy = scheme in getproxies() and not proxy_bypass(parts.hostname or "")
-    if scheme in _PORTS and parts.hostname and not behind_proxy:
-        socket.create_connection((parts.hostname, parts.port or _PORTS[scheme]), timeout=_CONNECT).close()
+        raise unreachable(uri, run, error) from error

@@ -15,6 +15,7 @@ from pathlib import Path
 import dna_ray
 from dna_ray.errors import DnaRayError, LockedError, UnreachableError
 from dna_ray.tracking import journal
+from dna_ray.tracking.reach import knock
 from dna_ray.tracking.store import tracking_uri
 from dna_ray.tracking.synced import SyncReport, report, synced
 
@@ -81,14 +82,15 @@ def follow(run: Path, *, every: float) -> None:
     Raises:
         DnaRayError: What the last sync raised.
     """
-    from dna_ray.tracking.mlflow import sync
-
     seen, pause, closing = 0, 0.0, False
     while not closing:
         closing = bool(select.select([sys.stdin], [], [], pause)[0])
         size = _size(run / journal.FILE)
         if size and (closing or size != seen):
             try:
+                knock(tracking_uri(run.parent), run)
+                from dna_ray.tracking.mlflow import sync  # seconds, which are not spent in vain
+
                 sync(run)
                 seen, pause = size, every
             except (UnreachableError, LockedError):

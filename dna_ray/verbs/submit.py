@@ -106,17 +106,20 @@ def submit(
     if state is None or state.ended:
         attempt += 1
         state = errand.launch(attempt)
+        known = ""
     else:
-        errand.progress.note(f"{state.id} is at work already: following it")
+        known = f"{state.id} is at work already: following it"
     if not wait:
         return errand.result(state, attempt, 0)
-    return _followed(errand, state, attempt, retries, show or (lambda line: None))
+    return _followed(errand, state, attempt, retries, show or (lambda line: None), known)
 
 
-def _followed(errand: "_Errand", state: "State", attempt: int, retries: int, show: Show) -> SubmitResult:
+def _followed(errand: "_Errand", state: "State", attempt: int, retries: int, show: Show, known: str) -> SubmitResult:
     printed = _Printed(show)
     was_lost = False
     try:
+        if known:
+            errand.progress.note(known)  # from here on Ctrl-C only leaves it
         while True:
             state = errand.jobs.follow(state.id, printed)
             was_lost = was_lost or state.lost

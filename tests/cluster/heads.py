@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -87,7 +88,8 @@ def started_head(**variables: str) -> Iterator[Head]:
             "object-store-memory": 2**28,
         }
         command = [str(RAY), "start", "--head", "--block", *(f"--{name}={value}" for name, value in options.items())]
-        with ray_process(command, {**environment, **variables}, Path(home, "head.log")) as process:
+        told, log = {**environment, **variables}, Path(home, "head.log")
+        with ray_process(command, told, log, stop=signal.SIGKILL) as process:  # asked to end, it takes half a minute
             wait_until(lambda: answers(dashboard, process), seconds=90)
             below = tuple(psutil.Process(process.pid).children(recursive=True))
             yield Head(f"http://127.0.0.1:{dashboard}", f"127.0.0.1:{gcs}", environment, below, Path(home))
@@ -102,15 +104,17 @@ def joined(head: Head, log: Path, options: Mapping[str, object], **variables: st
     """
     params = {"gcs_address": head.address, "node_ip_address": "127.0.0.1", "num_cpus": 1, **options}
     command = [sys.executable, "-c", JOIN, json.dumps(params, default=str)]
-    with ray_process(command, {**head.environment, **variables}, log) as process:
+    with ray_process(command, {**head.environment, **variables}, log, stop=signal.SIGTERM) as process:  # and leaves
         wait_until(lambda: process.poll() is not None or "joined" in log.read_text())
         assert process.poll() is None, log.read_text()
         yield
 
 
 @contextlib.contextmanager
-def ray_process(command: list[str], environment: Mapping[str, str], log: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """A command that runs Ray; ends with all its processes."""
+def ray_process(
+    command: list[str], environment: Mapping[str, str], log: Path, *, stop: signal.Signals
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """A command that runs Ray; `stop` ends it, with all its processes."""
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=environment, start_new_session=True, stdout=output, stderr=output)
     try:
@@ -119,10 +123,13 @@ def ray_process(command: list[str], environment: Mapping[str, str], log: Path) -
         below: list[psutil.Process] = []
         with contextlib.suppress(psutil.Error):
             below = psutil.Process(process.pid).children(recursive=True)
-        process.kill()  # asked to end, Ray takes half a minute
+        process.send_signal(stop)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(20)
         for each in below:
             with contextlib.suppress(psutil.Error):
                 each.kill()
+        process.kill()
         process.wait()
         wait_until(lambda: not alive(below), seconds=10)
 

@@ -46,7 +46,7 @@ def open_to_others(processes: list[psutil.Process]) -> list[str]:
     return found
 
 
-def wait_until(condition: Callable[[], object], *, seconds: float = 120.0) -> None:
+def wait_until(condition: Callable[[], object], *, seconds: float = 240.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
