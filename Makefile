@@ -31,7 +31,7 @@ cluster-demo: $(READY) ## Submit to a cluster of three nodes on this machine, an
 	@$(BIN)/python cluster/demo.py $(ARGS)
 
 test: $(READY) ## Run the tests; ARGS=tests/mining for a part of them
-	@$(BIN)/pytest --numprocesses=3 --no-loadscope-reorder --durations=10 $(ARGS)
+	@$(BIN)/pytest --numprocesses=2 --no-loadscope-reorder --durations=10 $(ARGS)
 
 soak: $(READY) ## Kill workers, nodes and drivers 50 times each, at other moments; hours. ROUNDS=5 for fewer
 	@DNA_RAY_SOAK=100000 $(BIN)/pytest --rounds=$(or $(ROUNDS),50) --timeout=3600 \

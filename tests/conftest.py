@@ -49,19 +49,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc):
         metafunc.parametrize("dice", [random.Random(seed) for seed in seeds], ids=[f"seed-{seed}" for seed in seeds])
 
 
-class FewWithRay(LoadFileScheduling):
-    """Files are not taken apart; all with a Ray go to two processes, as more clusters would not have room."""
+class OneWithRay(LoadFileScheduling):
+    """Files are not taken apart, and all with a Ray go to the same process: two clusters would not have room."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
-        text = (TESTS.parent / file).read_text()
-        if "pytest.mark.ray" not in text:
-            return file
-        return "mining with a Ray" if "undisturbed: MineResult" in text else "with a Ray"
+        return "with a Ray" if "pytest.mark.ray" in (TESTS.parent / file).read_text() else file
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FewWithRay:
-    return FewWithRay(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneWithRay:
+    return OneWithRay(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]):

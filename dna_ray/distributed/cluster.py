@@ -19,6 +19,7 @@ from dna_ray.errors import ResourceError, UnreachableError
 _OBJECT_STORE = 256 * 2**20  # bytes, for plans and curves
 _STORE_SHARE = 0.3  # of the memory that the object store may take at most; beyond it, Ray spills to disk
 _TEMP = "dna-ray-"  # then the pid of the process whose cluster has its logs and sockets there
+_STARTS = 3  # of Ray on this machine, before it counts as impossible
 _LONGEST_TEMP = 50  # characters; a longer path does not fit into the name of a unix socket
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -80,12 +81,10 @@ def _local_cpus() -> int:
     return 2 * (os.cpu_count() or 1)
 
 
-@contextlib.contextmanager
-def _started(held: int) -> Iterator[None]:
+def _start(folder: str | None, held: int, *, starts: int = _STARTS) -> None:
+    """Ray gives itself half a minute, which a busy machine may need for something else."""
     import ray
 
-    _sweep()
-    folder = tempfile.mkdtemp(prefix=f"{_TEMP}{os.getpid()}-")
     try:
         with _on_loopback():
             ray.init(
@@ -95,11 +94,25 @@ def _started(held: int) -> Iterator[None]:
                 log_to_driver=False,
                 logging_level="error",
                 configure_logging=False,
-                _temp_dir=folder if len(folder) < _LONGEST_TEMP else None,
+                _temp_dir=folder,
                 object_store_memory=_OBJECT_STORE + int(min(held, _STORE_SHARE * psutil.virtual_memory().available)),
             )
-    except Exception as error:  # Ray raises many kinds here, a plain one too where its start takes too long
+    except Exception as error:
         ray.shutdown()
+        if starts == 1 or "timed out" not in str(error):
+            raise
+        _start(folder, held, starts=starts - 1)
+
+
+@contextlib.contextmanager
+def _started(held: int) -> Iterator[None]:
+    import ray
+
+    _sweep()
+    folder = tempfile.mkdtemp(prefix=f"{_TEMP}{os.getpid()}-")
+    try:
+        _start(folder if len(folder) < _LONGEST_TEMP else None, held)
+    except Exception as error:  # Ray raises many kinds here
         shutil.rmtree(folder, ignore_errors=True)
         raise ResourceError(
             f"Ray did not start on this machine ({_first_line(error)}); see `dna-ray doctor`, or use --workers 0"

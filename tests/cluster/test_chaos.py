@@ -78,6 +78,7 @@ def test_every_step_is_in_the_curve(undisturbed: MineResult):
     assert record.status == "finished"
 
 
+@pytest.mark.soak
 def test_a_loss_that_is_not_finite_ends_the_run_at_once_and_names_step_and_shard(
     cluster: None, network: Path, tmp_path: Path
 ):
