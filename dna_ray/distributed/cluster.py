@@ -81,27 +81,29 @@ def _local_cpus() -> int:
     return 2 * (os.cpu_count() or 1)
 
 
-def _start(folder: str | None, held: int, *, starts: int = _STARTS) -> None:
-    """Ray gives itself half a minute, which a busy machine may need for something else."""
+def _start(folder: str | None, held: int) -> None:
+    """Ray gives itself half a minute, which a busy machine may need for something else: then it is tried again."""
     import ray
 
-    try:
-        with _on_loopback():
-            ray.init(
-                address="local",
-                num_cpus=_local_cpus(),
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level="error",
-                configure_logging=False,
-                _temp_dir=folder,
-                object_store_memory=_OBJECT_STORE + int(min(held, _STORE_SHARE * psutil.virtual_memory().available)),
-            )
-    except Exception as error:
-        ray.shutdown()
-        if starts == 1 or "timed out" not in str(error):
-            raise
-        _start(folder, held, starts=starts - 1)
+    for left in reversed(range(_STARTS)):
+        try:
+            with _on_loopback():
+                ray.init(
+                    address="local",
+                    num_cpus=_local_cpus(),
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level="error",
+                    configure_logging=False,
+                    _temp_dir=folder,
+                    object_store_memory=_OBJECT_STORE
+                    + int(min(held, _STORE_SHARE * psutil.virtual_memory().available)),
+                )
+            return
+        except Exception as error:
+            ray.shutdown()
+            if not left or "timed out" not in str(error):
+                raise
 
 
 @contextlib.contextmanager

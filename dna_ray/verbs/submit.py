@@ -108,8 +108,10 @@ def submit(
         state = errand.launch(attempt)
         known = ""
     else:
-        known = f"{state.id} is at work already: following it"
+        known = f"{state.id} is at work already"
     if not wait:
+        if known:
+            errand.progress.note(known)
         return errand.result(state, attempt, 0)
     return _followed(errand, state, attempt, retries, show or (lambda line: None), known)
 
@@ -119,7 +121,7 @@ def _followed(errand: "_Errand", state: "State", attempt: int, retries: int, sho
     was_lost = False
     try:
         if known:
-            errand.progress.note(known)  # from here on Ctrl-C only leaves it
+            errand.progress.note(f"{known}: following it")  # from here on Ctrl-C only leaves it
         while True:
             state = errand.jobs.follow(state.id, printed)
             was_lost = was_lost or state.lost

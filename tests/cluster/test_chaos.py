@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from raylets import CONFIG, HOW, alive, children, open_to_others, titled, wait_until
+from raylets import AGENTS, CONFIG, HOW, alive, children, open_to_others, titled, wait_until
 from tiny_runs import recipe_for, write_reader
 
 from dna_ray.distributed.cluster import ray_cluster
@@ -135,14 +135,23 @@ def started(recipe: MineRecipe, file: Path) -> Iterator["subprocess.Popen[bytes]
             process.kill()
 
 
-def test_a_stopped_driver_leaves_no_process_and_the_same_recipe_ends_with_the_same_bytes(
+def test_killed_and_then_stopped_a_driver_leaves_no_process_and_the_same_recipe_ends_with_the_same_bytes(
     cluster: None, undisturbed: MineResult, network: Path, tmp_path: Path, dice: random.Random
 ):
-    """Of a driver that is killed, `test_jobs` tells for mining, and `test_chaos_evolve` for searches."""
     moment = dice.randint(EARLY, LATE)
     recipe = recipe_for(network, tmp_path / "runs", workers=2, how=HOW, **CONFIG)
     with started(recipe, tmp_path / "recipe.yaml") as driver:
         wait_until(lambda: (runs := list((tmp_path / "runs").glob("mine-*"))) and checkpoint_beyond(runs[0], moment))
+        orphans = children(driver.pid)
+        driver.kill()
+        driver.communicate()
+        wait_until(lambda: not alive(orphans, but=AGENTS))
+    run = only_run(tmp_path / "runs")
+    reached = checkpoints.saved_steps(run / "checkpoints")[-1]
+    assert journal.read(run)[-1]["event"] != "end"
+
+    with started(recipe, tmp_path / "recipe.yaml") as driver:
+        wait_until(lambda: checkpoint_beyond(run, reached))
         processes = children(driver.pid)
         assert any("raylet" in process.name() for process in processes)
         driver.send_signal(signal.SIGTERM)
@@ -150,10 +159,10 @@ def test_a_stopped_driver_leaves_no_process_and_the_same_recipe_ends_with_the_sa
         wait_until(lambda: not alive(processes), seconds=60)
         assert driver.returncode == 128 + signal.SIGTERM, output.decode()
     assert b"go on with: dna-ray resume" in output.splitlines()[-1]
-    run = only_run(tmp_path / "runs")
     assert journal.read(run)[-1]["status"] == "stopped"
 
     result = mine(recipe)
     assert result.id == undisturbed.id == file_id(run / "dna")
-    (resumed,) = [entry["step"] for entry in journal.read(run) if entry["event"] == "resumed"]
-    assert resumed > moment
+    resumed = [entry["step"] for entry in journal.read(run) if entry["event"] == "resumed"]
+    assert resumed[0] == reached
+    assert resumed[1] > reached

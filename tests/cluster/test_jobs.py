@@ -88,6 +88,7 @@ def test_a_submitted_job_makes_the_bytes_of_a_local_run(head: Head, project: Pat
     (project / "toy.yaml").write_text(to_yaml(recipe))
     job = head.submit(project, "python", "jobs/mine.py", "toy.yaml", "--set", "what.ratio=3", "--json")
     assert job.returncode == 0, job.stdout + job.stderr
+    assert "encode done" in job.stdout + job.stderr
     result = next(json.loads(line) for line in job.stdout.splitlines() if line.startswith('{"schema"'))
     assert file_id(Path(result["dna"])) == result["id"] == local.id
 
