@@ -57,14 +57,14 @@ def _random_spectrum(rows: int, cols: int) -> NDArray[np.float64]:
 
 
 def traffic(shape: SinePlan, anatomy: Anatomy, *, workers: int) -> int:
-    """Bytes that a worker sends in each step: a ring sums functions and what places are shared."""
+    """Bytes that a worker sends in each step: a ring sums what functions and shared places learn, and these places."""
     if workers < 2:
         return 0
     bands = shape.bands(anatomy)
     shared = 0
     if shape.dims is not None:
         shared = holding(tiles(bands), anatomy, 0, of=workers).cols.shared * shape.place_dim
-    numbers = groups.count(bands) * shape.parameters() + shared
+    numbers = groups.count(bands) * shape.parameters() + 2 * shared
     return round(4 * numbers * 2 * (workers - 1) / workers)
 
 

@@ -5,14 +5,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
 from dna_ray.cli import main
 from dna_ray.errors import NetworkError
+from dna_ray.mining.config import MineConfig
+from dna_ray.mining.functions import assemble, precision_for
+from dna_ray.mining.holding import holding
+from dna_ray.mining.planning import plan_learned
+from dna_ray.mining.tiles import tiles
 from dna_ray.networks import Anatomy, TensorInfo
 from dna_ray.networks.published import PUBLISHED, UNSEEN, load_or_shapes
 from dna_ray.recipe import MineRecipe, read_recipe
-from dna_ray.verbs.plan_unseen import random_spectra
+from dna_ray.verbs.plan_unseen import random_spectra, traffic
 
 RECIPES = sorted((Path(__file__).parents[2] / "jobs" / "recipes").glob("*.yaml"))
 # Numbers of parameters of the published files, tied ones once.
@@ -76,6 +82,17 @@ def test_a_plan_for_many_gpus_says_memory_traffic_and_time():
     assert one["traffic"] == 0
     assert many["cost"]["worker_bytes"] < one["cost"]["worker_bytes"]
     assert many["seconds"] > many["cost"]["steps"] * many["traffic"] / 1e10, "what is sent takes its time"
+
+
+def test_planned_traffic_is_what_a_worker_gives_to_sums():
+    anatomy = Anatomy("none", tuple(TensorInfo(name=n, dtype="F32", shape=(600, 384), kind="ffn_in") for n in "abc"))
+    config = MineConfig(kind="spectral")
+    shape = plan_learned(anatomy, random_spectra(anatomy), anatomy.fp32_bytes // 8, config)
+    held = holding(tiles(shape.bands(anatomy)), anatomy, 0, of=2)
+    functions = assemble(shape, anatomy, precision_for("float32", torch.device("cpu")), held=held)
+    gradients, _ = functions.gradients()
+    assert held.cols.shared
+    assert traffic(shape, anatomy, workers=2) == sum(x.nbytes for x in [*gradients, *functions.shared_places()])
 
 
 @pytest.mark.parametrize("shape", [(96, 96), (96, 384), (3840, 96)], ids=str)
