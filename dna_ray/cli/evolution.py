@@ -12,7 +12,7 @@ from dna_ray.cli.progress import Display
 from dna_ray.cli.root import cli
 from dna_ray.cli.verb import verb
 from dna_ray.evolution.config import METHODS, EvolveConfig
-from dna_ray.evolution.subject.subject_settings import SIGNAL_NAMES
+from dna_ray.evolution.subject.subject_settings import PRECISIONS, SIGNAL_NAMES
 from dna_ray.recipe import EvolveHow, EvolveWhat, default_of
 
 _RUNGS = ",".join(map(str, default_of(EvolveConfig, "rungs")))
@@ -32,6 +32,7 @@ WHAT = (
     field_option(EvolveConfig, "minibatch", "Texts or images in a minibatch of the race."),
     click.option("--rungs", default=None, help=f"Minibatches seen after each round.  [default: {_RUNGS}]"),
     click.option("--exclude", default=None, help="Tensors that stay dense, with commas; * for any.  [default: none]"),
+    field_option(EvolveConfig, "precision", "Of the products in races.", choices=PRECISIONS),
     field_option(EvolveConfig, "seed", "Of every random number."),
     field_option(EvolveWhat, "texts", "File with a text a line, for --signal cosine.", default="the sample's"),
     field_option(EvolveWhat, "images", "Folder of a folder of images for each class.", default="the network's own"),

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import click
 
 from dna_ray.evolution.comparison.config import METHODS, OURS, ComparisonConfig
-from dna_ray.evolution.subject.subject_settings import SIGNAL_NAMES
+from dna_ray.evolution.subject.subject_settings import PRECISIONS, SIGNAL_NAMES
 from dna_ray.mining.config import (
     CALIBRATIONS,
     COORDINATES,
@@ -171,6 +171,7 @@ EVOLUTION = (
     field_option(ComparisonConfig, "minibatch", "Texts or images in a minibatch of the race."),
     click.option("--rungs", default=None, help=f"Minibatches seen after each round.  [default: {_RUNGS}]"),
     click.option("--exclude", default=None, help="Tensors that stay dense, with commas; * for any.  [default: none]"),
+    field_option(ComparisonConfig, "precision", "Of the products in races.", choices=PRECISIONS),
     field_option(EvolveHow, "task_timeout", "Seconds a task of your own may take; no promise then.", default="none"),
 )
 

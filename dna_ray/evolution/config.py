@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from math import isfinite
 
 from dna_ray.errors import RecipeError
-from dna_ray.evolution.subject.subject_settings import SIGNAL_NAMES
+from dna_ray.evolution.subject.subject_settings import PRECISIONS, SIGNAL_NAMES
 
 METHODS = (
     "machine",
@@ -43,6 +43,8 @@ class EvolveConfig:
         minibatch: Texts or images in a minibatch of the search split.
         rungs: Minibatches that an agent has seen after each round of a race, rising.
         exclude: Names of tensors that stay dense; `*` stands for anything.
+        precision: Of the products in races: `float32`, or `bfloat16`, which is faster on processors that have it, and
+            repeats to the bit on one kind of processor only. The test split is always judged in float32.
         seed: Of every random number.
     """
 
@@ -60,6 +62,7 @@ class EvolveConfig:
     minibatch: int = 32
     rungs: tuple[int, ...] = (1, 4, 16)
     exclude: tuple[str, ...] = ()
+    precision: str = "float32"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -71,6 +74,8 @@ class EvolveConfig:
             raise RecipeError(f"sparsity must be at least 0 and less than 1, got {self.sparsity}")
         if self.signal not in SIGNAL_NAMES and ":" not in self.signal:
             raise RecipeError(f"signal must be {', '.join(SIGNAL_NAMES)} or module:function, got {self.signal!r}")
+        if self.precision not in PRECISIONS:
+            raise RecipeError(f"precision must be {' or '.join(PRECISIONS)}, got {self.precision!r}")
         if not 0 <= self.mutation_rate <= 1:
             raise RecipeError(f"mutation_rate must be 0 to 1, got {self.mutation_rate}")
         if not (self.novelty_weight >= 0 and isfinite(self.novelty_weight)):

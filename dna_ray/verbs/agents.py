@@ -84,6 +84,7 @@ def _settings_of(recipe: EvolveRecipe) -> SubjectSettings:
         minibatch=config.minibatch,
         rungs=config.rungs,
         exclude=config.exclude,
+        precision=config.precision,
         timeout=recipe.how.task_timeout,
         task=TaskSettings(texts=texts, images=images, limit=what.limit, device=recipe.how.device),
     )

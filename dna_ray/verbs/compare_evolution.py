@@ -158,6 +158,7 @@ def _settings(recipe: CompareEvolutionRecipe, *, seed: int) -> SubjectSettings:
         minibatch=config.minibatch,
         rungs=config.rungs,
         exclude=config.exclude,
+        precision=config.precision,
         draw=seed,
         timeout=recipe.how.task_timeout,
         task=TaskSettings(

@@ -159,7 +159,7 @@ class Bench:
                 "begin with; give more"
             )
         if self._dense is None:
-            self._dense = subject.answer(subject.test)
+            self._dense = subject.answer_test()
         evaluator = Evaluator(subject, space)
         judge = Judge(subject, space, pruner=evaluator.pruner, dense=self._dense)
         return _Place(space, profiles, known, evaluator, judge)

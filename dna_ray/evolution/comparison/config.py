@@ -42,6 +42,7 @@ class ComparisonConfig:
         minibatch: Texts or images in a minibatch of the search split.
         rungs: Minibatches that an agent has seen after each round of a race, rising.
         exclude: Names of tensors that stay dense; `*` stands for anything.
+        precision: Of the products in races, as in `EvolveConfig`.
     """
 
     sparsities: tuple[float, ...] = (0.5, 0.6, 0.7, 0.8)
@@ -54,6 +55,7 @@ class ComparisonConfig:
     minibatch: int = 32
     rungs: tuple[int, ...] = (1, 4, 16)
     exclude: tuple[str, ...] = ()
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         for name in self.methods:
@@ -77,6 +79,7 @@ class ComparisonConfig:
                 minibatch=self.minibatch,
                 rungs=self.rungs,
                 exclude=self.exclude,
+                precision=self.precision,
             )
 
     def budget(self, method: str) -> int:

@@ -88,7 +88,7 @@ class Judge:
         dense = self._answers_of_dense()
         pruned = self._pruner.prune(agent, self._space.kept(agent))
         with self._subject.replaced(pruned.matrices, repair=agent.repair):
-            answers = self._subject.answer(self._subject.test)
+            answers = self._subject.answer_test()
         dense_work = sum(each.weights * each.positions for each in self._subject.layers)
         skipped = (dense_work - pruned.multiply_adds) / self._subject.multiply_adds
         return self._judgement(agent.id, dense, answers, pruned.kept, skipped, self._nbytes(pruned))
@@ -125,7 +125,7 @@ class Judge:
 
     def _answers_of_dense(self) -> Answers:
         if self._dense is None:
-            self._dense = self._subject.answer(self._subject.test)
+            self._dense = self._subject.answer_test()
         return self._dense
 
     @property

@@ -1,9 +1,8 @@
 """What a run is about: a dense network with all that its agents are judged by, found out once."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -91,9 +90,12 @@ class Subject:
 
     def answer(self, examples: Examples, which: Tensor | None = None) -> Answers:
         """What the model answers as it is now, sparse or dense."""
-        size = self.settings.task.batch_size
-        with self.precision():
-            return answer(self.model, self.reader, examples, head=self.head, size=size, which=which)
+        with in_precision(self.settings.precision, self.settings.task.device):
+            return self._answer(examples, which)
+
+    def answer_test(self) -> Answers:
+        """The same to the test split, always in float32."""
+        return self._answer(self.test)
 
     @contextmanager
     def replaced(self, matrices: Mapping[str, Tensor], *, repair: str = "none") -> Iterator[None]:
@@ -112,12 +114,12 @@ class Subject:
             with recalibrated(self.model, self._see_calibration) if repair == "batch-norm" else nullcontext():
                 yield
 
-    def precision(self) -> AbstractContextManager[Any]:
-        """Within, products of matrices are computed as the settings say."""
-        return in_precision(self.settings.precision, self.settings.task.device)
-
     def _see_calibration(self) -> None:
         answer(self.model, self.reader, self.calibration, head=None, size=self.settings.task.batch_size)
+
+    def _answer(self, examples: Examples, which: Tensor | None = None) -> Answers:
+        size = self.settings.task.batch_size
+        return answer(self.model, self.reader, examples, head=self.head, size=size, which=which)
 
     def curves(self) -> tuple[ErrorCurve, ...]:
         """The error of each layer against the weights that it keeps."""

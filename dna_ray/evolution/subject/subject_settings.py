@@ -26,7 +26,7 @@ class SubjectSettings:
         minibatch: Largest number of examples in a minibatch of the search split.
         rungs: Minibatches that an agent has seen after each round of a race, rising.
         exclude: Names of tensors that stay dense; `*` stands for anything.
-        precision: `float32`; or `bfloat16`, which is faster on some processors and is not the same on all of them.
+        precision: Of the products in races, `float32` or `bfloat16`, as in `EvolveConfig`.
         draw: Which examples are drawn to calibrate, search and rank finalists on; None: those of the seed of `task`.
             The test split and the head are the same for every draw.
         timeout: Seconds after which a call of a task of the user's own has failed; None: never. What it decides

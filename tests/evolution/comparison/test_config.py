@@ -25,6 +25,7 @@ def test_every_method_is_one_that_there_is():
         ({"evaluations": 0}, "evaluations must be at least 1"),
         ({"signal": "klm"}, "module:function"),
         ({"rungs": (4, 1)}, "rise"),
+        ({"precision": "float8"}, "float32 or bfloat16"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(changes: dict[str, object], said: str):

@@ -4,10 +4,12 @@ import pytest
 import small_subjects as small
 
 from dna_ray.errors import TaskError
+from dna_ray.evolution.judging.evaluator import Evaluator
 from dna_ray.evolution.judging.judge import Judge, accuracy_difference, cosine_difference
 from dna_ray.evolution.judging.latency import Latency, latency
 from dna_ray.evolution.judging.layer_errors import bounds_of
 from dna_ray.evolution.sparsity.pruner import Pruner
+from dna_ray.evolution.subject.subject import prepare
 
 
 @pytest.fixture(params=small.KINDS)
@@ -45,6 +47,17 @@ def test_a_sparse_network_is_judged_in_pairs_with_the_dense_one(kind: str):
     assert found.accuracy is not None
     assert dense.accuracy is not None
     assert accuracy_difference(found, dense).value == pytest.approx(found.accuracy.value - dense.accuracy.value)
+
+
+def test_the_test_split_is_judged_in_single_precision_however_races_are_run(kind: str):
+    exact = small.subject(kind)
+    fast = prepare(small.network(kind), small.settings(precision="bfloat16"))
+    space = small.space(exact, 0.7)
+    agent = small.agents(space)[1]
+    one, other = (Evaluator(each, space).evaluate_fully([agent])[0] for each in (exact, fast))
+    assert one.losses != other.losses
+    assert one.loss == pytest.approx(other.loss, rel=0.1)
+    assert Judge(fast, space).judge(agent).cosines.equal(Judge(exact, space).judge(agent).cosines)
 
 
 def test_uniform_sparsity_skips_as_large_a_share_of_the_multiply_adds_of_its_layers():
