@@ -17,6 +17,8 @@ from torch import Tensor
 
 from dna_ray.errors import FieldError, RecipeError
 
+_PLACE = 0xFFFFFFFF  # the half of a sorted integer that says where it was
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RankTable:
@@ -97,8 +99,16 @@ def _by_layer(importance: Tensor) -> Tensor:
 
 
 def _by_row(importance: Tensor) -> Tensor:
-    """Round by round, each row's largest weights first; in a round, the larger first."""
-    return _in_rounds(importance, _places(_order(importance)))
+    """Round by round, each row's largest weights first; in a round, the larger first.
+
+    A round has one weight of each row, so rows are sorted, and then each round: never all weights at once.
+    """
+    rows, cols = importance.shape
+    rounds = _sorted_with_places(_keys(importance)).T.copy()
+    rounds += (np.arange(rows) * cols)[None]  # the place in its row becomes that in the layer
+    rounds.sort(axis=1)
+    rounds &= _PLACE
+    return _inverse(rounds).reshape(rows, cols)
 
 
 def _by_column(importance: Tensor) -> RankTable:
@@ -119,27 +129,29 @@ def _by_group(importance: Tensor, size: int) -> RankTable:
 
 
 def _order(importance: Tensor) -> NDArray[np.int64]:
-    """The columns of each row, the most important first, ties to the first.
+    """The columns of each row, the most important first, ties to the first."""
+    return _sorted_with_places(_keys(importance)) & _PLACE
 
-    Values and columns are sorted as one integer each: so the fastest sort will do, which need not be stable.
-    """
+
+def _keys(importance: Tensor) -> NDArray[np.int32]:
+    """Integers that fall where importances rise."""
     bits = (importance.numpy() + np.float32(0)).view(np.int32)  # 0 makes -0.0 a 0.0
     rising = bits ^ ((bits >> 31) & 0x7FFFFFFF)  # in the order of the numbers that the bits are
-    return _sorted_with_places(~rising)
+    return ~rising
 
 
 def _sorted_with_places(keys: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Each row sorted, with the place of each key in the lower half: so the fastest sort will do, stable or not."""
     both = keys.astype(np.int64) << 32
     both |= np.arange(keys.shape[1])
     both.sort(axis=1)
-    both &= 0xFFFFFFFF
     return both
 
 
 def _in_rounds(importance: Tensor, rounds: NDArray[np.int32]) -> Tensor:
     """Ranks by round first, by importance then."""
     by_importance = _order(importance.reshape(1, -1))[0]
-    by_round = _sorted_with_places(rounds.reshape(-1)[by_importance][None])[0]
+    by_round = _sorted_with_places(rounds.reshape(-1)[by_importance][None])[0] & _PLACE
     return _inverse(by_importance[by_round]).reshape(importance.shape)
 
 

@@ -37,7 +37,7 @@ def test_a_wina_mask_is_that_of_a_naive_loop(drawn: tuple[Tensor, Tensor], spars
         for j in range(cols):
             mean = sum(abs(float(x[b, j])) for b in range(batch)) / batch
             scores[i, j] = abs(float(weight[i, j])) * mean
-    top = sorted(scores, key=lambda place: (-scores[place], place))[: ceil((1 - sparsity) * rows * cols)]
+    top = sorted(scores, key=lambda place: (-scores[place], place))[: ceil((1 - sparsity) * (rows * cols))]
     mask = compute_wina_mask(x, weight, sparsity)
     assert mask.dtype == torch.bool
     assert {(i, j) for i, j in scores if mask[i, j]} == set(top)
