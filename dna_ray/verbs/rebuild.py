@@ -14,6 +14,7 @@ from dna_ray.mining.dna import Dna, read_dna
 from dna_ray.mining.dna import rebuild as rebuild_tensors
 from dna_ray.mining.folder import NOTES
 from dna_ray.networks import load, save
+from dna_ray.networks.build import opening
 from dna_ray.networks.load import COMPANIONS
 from dna_ray.tracking.store import home as default_home
 from dna_ray.verbs.progress import Progress, Silent, Stage
@@ -33,7 +34,7 @@ class RebuildResult:
         exact: Whether it is.
         tensors: Number of tensors.
         bytes: Of the tensors in fp32.
-        loads: Whether the folder holds a config, without which only the weights can be loaded.
+        opening: Python that opens the folder; None where it holds no config, so that only the weights can be loaded.
     """
 
     dna: str
@@ -43,13 +44,13 @@ class RebuildResult:
     exact: bool
     tensors: int
     bytes: int
-    loads: bool
+    opening: str | None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
     def __rich__(self) -> RenderableType:
-        how = f'AutoModel.from_pretrained("{self.out}")' if self.loads else "its weights, as there is no config"
+        how = self.opening or "its weights, as there is no config"
         bits = ", every bit as in the original" if self.exact else ""
         what = f"{self.network} rebuilt, {count(self.tensors, 'tensor')}, {size(self.bytes)}{bits}"
         return plain(f"{self.out}: {what}\nopen it: {how}")
@@ -86,7 +87,7 @@ def rebuild(dna: str, *, out: Path, progress: Progress | None = None, home: Path
         exact=fingerprint == read.header.fingerprint,
         tensors=len(read.anatomy.tensors),
         bytes=read.anatomy.fp32_bytes,
-        loads=config is not None,
+        opening=None if config is None else opening(out, config),
     )
 
 

@@ -41,7 +41,7 @@ class StatusResult:
         checkpoints: Written so far.
         resumed: Times that it went on.
         dna: Each DNA made: id, kind, bytes, folder, metrics.
-        scores: Each score taken: task, subject, metrics.
+        scores: Each score taken: task, subject, metrics, and the name of what was judged where a run judges several.
         tracking: For each MLflow that knows it: its URI, entries taken into account, entries behind.
     """
 
@@ -81,7 +81,7 @@ class StatusResult:
         for dna in self.dna:
             table.add_row("dna", f"{dna['id'][:12]}  {dna['kind']}  {size(dna['bytes'])}  {dna['folder']}")
         for score in self.scores:
-            table.add_row("score", f"{score['task']} of {score['subject'][:12]}: {_figures(score['metrics'])}")
+            table.add_row("score", plain(f"{_scored(score)}: {_figures(score['metrics'])}"))
         for server in self.tracking:
             behind = f"{server['behind']} entries behind" if server["behind"] else "complete"
             table.add_row("mlflow", f"{server['uri']}: {server['entries']} of {self.entries} entries, {behind}")
@@ -126,7 +126,7 @@ def status(run: str, *, home: Path | None = None) -> StatusResult:
         checkpoints=sum(entry["event"] == "checkpoint" for entry in entries),
         resumed=record.resumes if record else 0,
         dna=_parts(record.dna if record else (), ("id", "kind", "bytes", "folder", "metrics")),
-        scores=_parts(record.scores if record else (), ("task", "subject", "metrics")),
+        scores=_parts(record.scores if record else (), ("task", "subject", "name", "metrics")),
         tracking=tuple(
             {"uri": known.uri, "entries": known.entries, "behind": max(0, len(entries) - known.entries)}
             for known in all_synced(folder.path)
@@ -146,6 +146,12 @@ def _best(points: Sequence[Event]) -> dict[str, float]:
 
 def _parts(events: Sequence[Event], keys: Sequence[str]) -> tuple[dict[str, Any], ...]:
     return tuple({key: event.get(key) for key in keys} for event in events)
+
+
+def _scored(score: Event) -> str:
+    """`agreement of 0123456789ab`, `0.6/wanda: test of 0123456789ab`"""
+    of = f"{score['task']} of {score['subject'][:12]}"
+    return f"{score['name']}: {of}" if score["name"] else of
 
 
 def _figures(figures: Mapping[str, float]) -> str:

@@ -140,7 +140,7 @@ def test_rebuild_of_a_lone_file_has_the_weights_only(finished: Finished, tmp_pat
     lone.write_bytes((finished.run.dna / "model.safetensors").read_bytes())
     result = rebuild(str(lone), out=tmp_path / "rebuilt")
     assert result.exact
-    assert not result.loads
+    assert result.opening is None
     assert [each.name for each in (tmp_path / "rebuilt").iterdir()] == ["model.safetensors"]
 
 

@@ -31,6 +31,14 @@ def test_status_counts_add_up(finished: Finished):
     assert "4 recorded, the last is 4" in shown(result)
 
 
+def test_status_says_which_of_several_was_scored(finished: Finished):
+    with Journal(finished.run.path) as journal:
+        journal.append(
+            {"event": "score", "subject": "f" * 64, "name": "0.8/wanda", "task": "test", "metrics": {"accuracy": 0.5}}
+        )
+    assert "0.8/wanda: test of ffffffffffff: accuracy 0.5" in shown(status(finished.run.name))
+
+
 def test_status_of_a_run_at_work_names_its_process(finished: Finished):
     with Journal(finished.run.path):
         result = status(finished.run.name)
