@@ -39,9 +39,14 @@ def build(network: Network, *, device: str | torch.device = "cpu") -> nn.Module:
 
 def opening(folder: str | Path, config: Mapping[str, Any] | None) -> str:
     """The expression of Python that opens a model folder with this config."""
-    if (config or {}).get("model_type") in BUILDERS:
+    if needs_us(config):
         return f'dna_ray.networks.build(dna_ray.networks.load("{folder}"))'
     return f'AutoModel.from_pretrained("{folder}")'
+
+
+def needs_us(config: Mapping[str, Any] | None) -> bool:
+    """Whether a model folder with this config opens with this package only: transformers has no class for it."""
+    return (config or {}).get("model_type") in BUILDERS
 
 
 def tokenizer(network: Network) -> Any:

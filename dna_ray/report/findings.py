@@ -32,6 +32,7 @@ class Findings:
         unscored: Why there is no score.
         seconds: Time that mining took.
         base_model: The network's name on the Hugging Face hub, if it is from there.
+        needs_us: Whether the network, rebuilt, opens with this package only.
         dna: Folder of the DNA as the reader of the page finds it, relative to the page.
     """
 
@@ -48,6 +49,7 @@ class Findings:
     unscored: str = "not asked for"
     seconds: float | None = None
     base_model: str | None = None
+    needs_us: bool = False
     dna: str = "dna"
 
     @cached_property

@@ -22,7 +22,7 @@ from dna_ray.mining.kind import Payload
 from dna_ray.mining.measure import measure
 from dna_ray.mining.measures import Measures
 from dna_ray.mining.structure import Structure, find_structure
-from dna_ray.networks import Network, from_state_dict
+from dna_ray.networks import Network, from_state_dict, needs_us
 from dna_ray.recipe import MineHow
 from dna_ray.report.findings import Findings
 from dna_ray.report.page import model_card
@@ -145,6 +145,7 @@ def mine_one(
             story=story(payload, network.anatomy) if config.kind == "coded" else (),
             curve=curve,
             seconds=seconds,
+            needs_us=needs_us(network.config),
         )
         score, unscored = scored(rebuild_tensors(dna, KINDS), network, judging, progress)
         findings = replace(findings, score=score, unscored=unscored)

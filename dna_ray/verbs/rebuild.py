@@ -13,8 +13,7 @@ from dna_ray.mining import KINDS
 from dna_ray.mining.dna import Dna, read_dna
 from dna_ray.mining.dna import rebuild as rebuild_tensors
 from dna_ray.mining.folder import NOTES
-from dna_ray.networks import load, save
-from dna_ray.networks.build import opening
+from dna_ray.networks import load, opening, save
 from dna_ray.networks.load import COMPANIONS
 from dna_ray.tracking.store import home as default_home
 from dna_ray.verbs.progress import Progress, Silent, Stage

@@ -121,6 +121,13 @@ def test_a_card_tells_what_was_mined_but_not_where(findings: Findings):
     assert "dna-ray rebuild" in card
 
 
+def test_a_card_says_how_to_open_what_transformers_has_no_class_for(findings: Findings):
+    assert "AutoModel.from_pretrained" in model_card(findings)
+    card = model_card(replace(findings, needs_us=True))
+    assert "networks.build(networks.load(" in card
+    assert "AutoModel" not in card
+
+
 def test_a_comparison_is_a_table_and_a_figure(measures: Measures, score: Score, tmp_path: Path):
     rows = [
         Compared(kind="svd", measures=measures, score=score, seconds=3.0),
