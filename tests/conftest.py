@@ -40,12 +40,15 @@ def pytest_addoption(parser: pytest.Parser):
     parser.addoption("--no-skips", action="store_true", help=told)
     told = "how often tests in which something dies are run, each time at other moments; from 2, also those marked soak"
     parser.addoption("--rounds", type=int, default=1, metavar="N", help=told)
+    told = "where rounds are counted from: many rounds can be run in several sittings"
+    parser.addoption("--first-round", type=int, default=0, metavar="N", help=told)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc):
     """Who asks for `dice` is run as many times as there are rounds, with other dice each time."""
     if "dice" in metafunc.fixturenames:
-        seeds = range(metafunc.config.getoption("--rounds"))
+        first = metafunc.config.getoption("--first-round")
+        seeds = range(first, first + metafunc.config.getoption("--rounds"))
         metafunc.parametrize("dice", [random.Random(seed) for seed in seeds], ids=[f"seed-{seed}" for seed in seeds])
 
 
