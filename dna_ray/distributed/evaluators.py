@@ -187,7 +187,7 @@ def tuning(docket: Any, name: str, *, seats: int, resources: Mapping[str, float]
         folder: Where Tune may keep files for so long.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    own = Path(tempfile.mkdtemp(prefix="tune-", dir=folder))
+    own = Path(tempfile.mkdtemp(prefix="tune-", dir=folder.absolute()))  # Tune takes a relative path for a URI
     try:
         with _quiet(seats):
             thread = Tuning(docket, name, seats=seats, resources=resources, folder=own)

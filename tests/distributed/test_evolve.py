@@ -95,18 +95,19 @@ def settings() -> dict[str, str]:
 
 
 def test_the_lineage_is_the_same_here_and_there_and_nothing_is_left_behind(
-    subject: Subject, expected: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    subject: Subject, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
+    monkeypatch.chdir(tmp_path)
     before, held, threads = settings(), objects(), threading.active_count()
     search = machine(small.space(subject))
-    told = list(on_ray(search, subject, tmp_path, workers=1))
+    told = list(on_ray(search, subject, Path("runs"), workers=1))  # relative, as the default is
     assert search.done
     assert search.lineage_hash == expected
     assert sorted(each.batch.number for each in told) == list(range(search.asked))
     for each in told:
         assert [evaluation.agent for evaluation in each.evaluations] == [agent.id for agent in each.batch.agents]
     wait_until(lambda: not titled("ray::Seat") and objects() <= held)
-    assert not list(tmp_path.iterdir())
+    assert not list((tmp_path / "runs").iterdir())
     assert threading.active_count() == threads
     assert settings() == before
     assert capfd.readouterr() == ("", "")
