@@ -33,7 +33,8 @@ from dna_ray.evolution.sparsity.layers import modules_of
 from dna_ray.evolution.subject.answers import answer
 from dna_ray.evolution.subject.signals import SIGNALS
 from dna_ray.evolution.subject.subject import Subject, prepare
-from dna_ray.evolution.subject.subject_settings import PRECISIONS, SubjectSettings
+from dna_ray.evolution.subject.subject_settings import SubjectSettings
+from dna_ray.models.precision import PRECISIONS
 from dna_ray.networks import Network, from_state_dict, load
 
 SPARSITY = 0.6

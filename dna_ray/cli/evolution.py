@@ -12,7 +12,8 @@ from dna_ray.cli.progress import Display
 from dna_ray.cli.root import cli
 from dna_ray.cli.verb import verb
 from dna_ray.evolution.config import METHODS, EvolveConfig
-from dna_ray.evolution.subject.subject_settings import PRECISIONS, SIGNAL_NAMES
+from dna_ray.evolution.subject.subject_settings import SIGNAL_NAMES
+from dna_ray.models.precision import PRECISIONS
 from dna_ray.recipe import EvolveHow, EvolveWhat, default_of
 
 _RUNGS = ",".join(map(str, default_of(EvolveConfig, "rungs")))

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import click
 
 from dna_ray.evolution.comparison.config import METHODS, OURS, ComparisonConfig
-from dna_ray.evolution.subject.subject_settings import PRECISIONS, SIGNAL_NAMES
+from dna_ray.evolution.subject.subject_settings import SIGNAL_NAMES
 from dna_ray.mining.config import (
     CALIBRATIONS,
     COORDINATES,
@@ -17,6 +17,7 @@ from dna_ray.mining.config import (
     PRODUCT_DTYPES,
     MineConfig,
 )
+from dna_ray.models.precision import PRECISIONS
 from dna_ray.recipe import CompareEvolutionWhat, CompareWhat, EvolveHow, MineHow, MineWhat, default_of
 from dna_ray.tasks.config import TASK_NAMES
 

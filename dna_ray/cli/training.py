@@ -10,8 +10,9 @@ from dna_ray.cli.output import Output
 from dna_ray.cli.progress import Display
 from dna_ray.cli.root import cli
 from dna_ray.cli.verb import verb
+from dna_ray.models.precision import PRECISIONS
 from dna_ray.models.samples import TRAINED, sample_of
-from dna_ray.models.training_config import PRECISIONS, TrainingConfig
+from dna_ray.models.training_config import TrainingConfig
 
 _SAMPLES = "the sample's"
 HOW = (

@@ -5,7 +5,8 @@ from difflib import get_close_matches
 from math import isfinite
 
 from dna_ray.errors import RecipeError
-from dna_ray.evolution.subject.subject_settings import PRECISIONS, SIGNAL_NAMES
+from dna_ray.evolution.subject.subject_settings import SIGNAL_NAMES
+from dna_ray.models.precision import PRECISIONS
 
 METHODS = (
     "machine",

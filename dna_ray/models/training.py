@@ -7,7 +7,6 @@ number of threads.
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
@@ -16,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dna_ray.models.precision import in_precision
 from dna_ray.models.training_config import TrainingConfig
 
 
@@ -133,10 +133,3 @@ def _step(training: Training, pixels: Tensor, labels: Tensor, rate: float) -> Te
     training.optimizer.step()
     right = (logits.detach().argmax(1) == labels).sum()
     return torch.stack([loss.detach().double() * len(labels), right.double()])
-
-
-def in_precision(precision: str, device: torch.device) -> AbstractContextManager[Any]:
-    """Within, products are computed so."""
-    if precision == "float32":
-        return nullcontext()
-    return torch.autocast(device.type, dtype=torch.bfloat16)

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from math import ceil, cos, pi
 
 from dna_ray.errors import RecipeError
-
-PRECISIONS = ("float32", "bfloat16")
+from dna_ray.models.precision import PRECISIONS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,7 +5,6 @@ network as it was, and applied unchanged to all that becomes of it.
 """
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -147,13 +146,6 @@ def _look(model: nn.Module, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
 
 def _pooled(features: Tensor) -> Tensor:
     return features if features.ndim == 2 else features.flatten(1, -2).mean(1)
-
-
-def in_precision(precision: str, device: str) -> AbstractContextManager[Any]:
-    """Within, products of matrices are computed so."""
-    if precision == "float32":
-        return nullcontext()
-    return torch.autocast(torch.device(device).type, dtype=getattr(torch, precision))
 
 
 @torch.inference_mode()

@@ -21,12 +21,12 @@ from dna_ray.evolution.subject.answers import (
     TextReader,
     answer,
     fit_head,
-    in_precision,
 )
 from dna_ray.evolution.subject.examples import TWEET_CLASSES, Examples, image_classes, images_of, texts_of
 from dna_ray.evolution.subject.signals import SIGNALS
 from dna_ray.evolution.subject.subject_settings import CALIBRATION, FINALS, SEARCH, TEST, SubjectSettings
 from dna_ray.models.counting import multiply_adds
+from dna_ray.models.precision import in_precision
 from dna_ray.networks import Network, in_memory, stored_name
 from dna_ray.tasks.classify import TRAINING_TEXTS
 from dna_ray.tasks.config import TaskSettings

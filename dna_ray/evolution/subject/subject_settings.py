@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from dna_ray.errors import RecipeError
+from dna_ray.models.precision import PRECISIONS
 from dna_ray.tasks.config import TaskSettings
 
 SIGNAL_NAMES = ("kl", "loss", "cosine")
-PRECISIONS = ("float32", "bfloat16")
 _PATHS = ("texts", "images")
 
 # The splits of the data. They are disjoint, and the head is fitted on a fifth, `training`. Finalists are ranked on one
