@@ -6,10 +6,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
 from transformers import BertConfig, BertModel
 
 from dna_ray.mining.config import MineConfig
+from dna_ray.models.architecture import Architecture
+from dna_ray.models.architectures import make
+from dna_ray.networks import from_state_dict, save
 from dna_ray.recipe import MineHow, MineRecipe, MineWhat
 
 BERT = BertConfig(
@@ -20,6 +25,7 @@ BERT = BertConfig(
     vocab_size=64,
     max_position_embeddings=16,
 )
+SMALL_NETWORK = Architecture(name="resnet18", width=1 / 8, channels=1, side=8, classes=4)
 TRAINED = {"ratio": 4.0, "epochs": 6.0, "batch_size": 64}  # a few dozen steps of the sine kinds on BERT
 
 
@@ -37,6 +43,29 @@ def write_reader(folder: Path) -> Path:
     rng = random.Random(0)
     texts = [" ".join(rng.choices(words, k=rng.randint(3, 9))) for _ in range(400)]
     (folder / "texts.txt").write_text("\n".join(texts))
+    return folder
+
+
+def write_small_network(folder: Path) -> Path:
+    """A random residual network of this package, and beside it `images`, a folder of 50 images for each class.
+
+    Evaluators need no transformers for it, which takes 4 s of each.
+    """
+    torch.manual_seed(0)
+    model = make(SMALL_NETWORK)
+    network = from_state_dict(model.state_dict(), name=SMALL_NETWORK.name, config=SMALL_NETWORK.to_config())
+    save(
+        ((info.name, network.read(info.name)) for info in network.anatomy),
+        folder,
+        anatomy=network.anatomy,
+        config=network.config,
+    )
+    rng = np.random.default_rng(0)
+    for label in range(SMALL_NETWORK.classes):
+        (place := folder / "images" / str(label)).mkdir(parents=True)
+        for number in range(50):
+            pixels = rng.integers(0, 60 * (label + 1), (SMALL_NETWORK.side, SMALL_NETWORK.side), dtype=np.uint8)
+            Image.fromarray(pixels).save(place / f"{number}.png")
     return folder
 
 

@@ -17,7 +17,7 @@ from dna_ray.recipe import EvolveHow, EvolveRecipe, EvolveWhat, Recipe, to_yaml
 from dna_ray.tracking import journal
 
 SMALL = EvolveConfig(
-    signal="cosine", population_size=15, generations=16, batch=3, minibatch=4, calibration=16, rungs=(1, 2)
+    population_size=15, generations=16, batch=3, minibatch=6, calibration=16, rungs=(1, 2)
 )  # 80 batches
 TRAINS, EVALUATES = "ray::RayTrainWorker", "ray::Seat"  # as workers call themselves
 
@@ -46,9 +46,9 @@ def ended_well(driver: Driver) -> None:
     assert driver.returncode == 0, output.decode()
 
 
-def search_of(reader: Path, home: Path, *, workers: int, lag: int = SMALL.lag) -> EvolveRecipe:
-    """A search on what `tiny_runs.write_reader` wrote."""
-    what = EvolveWhat(network=str(reader), config=replace(SMALL, lag=lag), texts=str(reader / "texts.txt"), limit=40)
+def search_of(network: Path, home: Path, *, workers: int, lag: int = SMALL.lag) -> EvolveRecipe:
+    """A search on what `tiny_runs.write_small_network` wrote."""
+    what = EvolveWhat(network=str(network), config=replace(SMALL, lag=lag), images=str(network / "images"), limit=100)
     return EvolveRecipe(what=what, how=EvolveHow(workers=workers, home=str(home), tracking=str(HOW["tracking"])))
 
 

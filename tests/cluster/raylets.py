@@ -2,7 +2,9 @@
 
 import ipaddress
 import os
+import signal
 import socket
+import subprocess
 import time
 from collections.abc import Callable
 
@@ -83,3 +85,14 @@ def free_ports(count: int) -> list[int]:
     for each in sockets:
         each.close()
     return found
+
+
+def stops_when_asked(driver: "subprocess.Popen[bytes]") -> None:
+    """By SIGTERM: it says how to go on, and leaves no process."""
+    processes = children(driver.pid)
+    assert any("raylet" in process.name() for process in processes)
+    driver.send_signal(signal.SIGTERM)
+    output, _ = driver.communicate(timeout=150)
+    wait_until(lambda: not alive(processes), seconds=60)
+    assert driver.returncode == 128 + signal.SIGTERM, output.decode()
+    assert b"go on with: dna-ray resume" in output.splitlines()[-1]

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import random
-import signal
 import subprocess
 import sys
 import threading
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from raylets import AGENTS, CONFIG, HOW, alive, children, open_to_others, titled, wait_until
+from raylets import AGENTS, CONFIG, HOW, alive, children, open_to_others, stops_when_asked, titled, wait_until
 from tiny_runs import recipe_for, write_reader
 
 from dna_ray.distributed.cluster import ray_cluster
@@ -41,6 +40,10 @@ def checkpoint_beyond(run: Path, step: int) -> bool:
     return max(checkpoints.saved_steps(run / "checkpoints"), default=0) > step
 
 
+def resumed_at(run: Path) -> list[int]:
+    return [entry["step"] for entry in journal.read(run) if entry["event"] == "resumed"]
+
+
 def only_run(home: Path) -> Path:
     return next(home.glob("mine-*"))
 
@@ -64,9 +67,7 @@ def test_a_killed_worker_is_replaced_and_the_bytes_are_the_same(
     killer.join()
     assert victims
     assert not exposed
-    resumed = [entry["step"] for entry in journal.read(Path(result.run)) if entry["event"] == "resumed"]
-    assert resumed
-    assert resumed[0] > moment
+    assert resumed_at(Path(result.run))[0] > moment
     assert result.id == undisturbed.id
 
 
@@ -114,7 +115,7 @@ def test_a_killed_worker_of_healing_is_replaced_and_the_bytes_are_the_same(clust
     result = healed(tmp_path / "killed")
     killer.join()
     assert victims
-    assert [entry["step"] for entry in journal.read(Path(result.run)) if entry["event"] == "resumed"]
+    assert resumed_at(Path(result.run))
     assert result.id == healed(tmp_path / "undisturbed").id
 
 
@@ -135,34 +136,40 @@ def started(recipe: MineRecipe, file: Path) -> Iterator["subprocess.Popen[bytes]
             process.kill()
 
 
-def test_killed_and_then_stopped_a_driver_leaves_no_process_and_the_same_recipe_ends_with_the_same_bytes(
+def killed(driver: "subprocess.Popen[bytes]", home: Path, moment: int) -> int:
+    """Kills the driver once it has saved a later step, and waits until its Ray is gone; the last step that it saved."""
+    wait_until(lambda: (runs := list(home.glob("mine-*"))) and checkpoint_beyond(runs[0], moment))
+    orphans = children(driver.pid)
+    driver.kill()
+    driver.communicate()
+    wait_until(lambda: not alive(orphans, but=AGENTS))
+    assert journal.read(only_run(home))[-1]["event"] != "end"
+    return checkpoints.saved_steps(only_run(home) / "checkpoints")[-1]
+
+
+def test_a_killed_driver_leaves_no_process_and_the_same_recipe_ends_with_the_same_bytes(
     cluster: None, undisturbed: MineResult, network: Path, tmp_path: Path, dice: random.Random
 ):
-    moment = dice.randint(EARLY, LATE)
     recipe = recipe_for(network, tmp_path / "runs", workers=2, how=HOW, **CONFIG)
     with started(recipe, tmp_path / "recipe.yaml") as driver:
-        wait_until(lambda: (runs := list((tmp_path / "runs").glob("mine-*"))) and checkpoint_beyond(runs[0], moment))
-        orphans = children(driver.pid)
-        driver.kill()
-        driver.communicate()
-        wait_until(lambda: not alive(orphans, but=AGENTS))
-    run = only_run(tmp_path / "runs")
-    reached = checkpoints.saved_steps(run / "checkpoints")[-1]
-    assert journal.read(run)[-1]["event"] != "end"
+        reached = killed(driver, tmp_path / "runs", dice.randint(EARLY, LATE))
+    result = mine(recipe)
+    assert result.id == undisturbed.id == file_id(only_run(tmp_path / "runs") / "dna")
+    assert resumed_at(Path(result.run)) == [reached]
 
+
+@pytest.mark.soak
+def test_killed_and_then_stopped_a_driver_loses_nothing(
+    cluster: None, undisturbed: MineResult, network: Path, tmp_path: Path, dice: random.Random
+):
+    recipe = recipe_for(network, tmp_path / "runs", workers=2, how=HOW, **CONFIG)
+    with started(recipe, tmp_path / "recipe.yaml") as driver:
+        reached = killed(driver, tmp_path / "runs", dice.randint(EARLY, LATE))
+    run = only_run(tmp_path / "runs")
     with started(recipe, tmp_path / "recipe.yaml") as driver:
         wait_until(lambda: checkpoint_beyond(run, reached))
-        processes = children(driver.pid)
-        assert any("raylet" in process.name() for process in processes)
-        driver.send_signal(signal.SIGTERM)
-        output, _ = driver.communicate(timeout=150)
-        wait_until(lambda: not alive(processes), seconds=60)
-        assert driver.returncode == 128 + signal.SIGTERM, output.decode()
-    assert b"go on with: dna-ray resume" in output.splitlines()[-1]
+        stops_when_asked(driver)
     assert journal.read(run)[-1]["status"] == "stopped"
-
-    result = mine(recipe)
-    assert result.id == undisturbed.id == file_id(run / "dna")
-    resumed = [entry["step"] for entry in journal.read(run) if entry["event"] == "resumed"]
-    assert resumed[0] == reached
-    assert resumed[1] > reached
+    assert mine(recipe).id == undisturbed.id
+    first, second = resumed_at(run)
+    assert first == reached < second

@@ -13,7 +13,7 @@ import pytest
 from driven import EVALUATES, TRAINS, at_work, driven, ended_well, journal_of, saved, search_of, told
 from nodes import Node, Nodes, nodes
 from raylets import CONFIG, HOW, wait_until
-from tiny_runs import recipe_for, write_reader
+from tiny_runs import recipe_for, write_small_network
 
 from dna_ray.verbs.evolve import evolve
 from dna_ray.verbs.mined import file_id
@@ -96,14 +96,14 @@ def test_twelve_workers_train_on_as_many_nodes_and_outlive_two_of_them(cluster: 
 
 def test_twelve_evaluators_are_spread_and_outlive_two_nodes(cluster: Nodes, tmp_path: Path):
     dice = random.Random(WORKERS)
-    home, reader = tmp_path / "runs", write_reader(tmp_path / "reader")
-    recipe = search_of(reader, home, workers=WORKERS, lag=WORKERS)
+    home, network = tmp_path / "runs", write_small_network(tmp_path / "resnet")
+    recipe = search_of(network, home, workers=WORKERS, lag=WORKERS)
     with driven(recipe, cluster, tmp_path / "recipe.yaml") as driver:
         for moment in sorted(dice.sample(range(5, 60), LOST)):
             wait_until(lambda m=moment: len(told(home)) >= m or driver.poll() is not None, seconds=600)
             cluster.lose(busy(cluster, EVALUATES, dice))
         ended_well(driver)
-    found, undisturbed = evolve(recipe), evolve(search_of(reader, tmp_path / "undisturbed", workers=0, lag=WORKERS))
+    found, undisturbed = evolve(recipe), evolve(search_of(network, tmp_path / "undisturbed", workers=0, lag=WORKERS))
     assert (found.lineage, found.champion) == (undisturbed.lineage, undisturbed.champion)
     assert len(set(told(home))) == len(told(home)), "every batch is told once"
     wait_until(lambda: all_is_free(cluster))

@@ -11,7 +11,7 @@ import pytest
 from driven import EVALUATES, TRAINS, at_work, driven, ended_well, journal_of, saved, search_of, told
 from nodes import Nodes, nodes
 from raylets import CONFIG, HOW, open_to_others, wait_until
-from tiny_runs import recipe_for, write_reader
+from tiny_runs import recipe_for, write_reader, write_small_network
 
 from dna_ray.verbs.evolve import evolve
 from dna_ray.verbs.mine import MineResult, mine
@@ -68,9 +68,9 @@ def test_a_worker_of_mining_goes_on_elsewhere(
 
 
 def test_an_evaluator_goes_on_elsewhere(cluster: Nodes, tmp_path: Path, dice: random.Random):
-    home, reader = tmp_path / "runs", write_reader(tmp_path / "reader")
+    home, network = tmp_path / "runs", write_small_network(tmp_path / "resnet")
     moment, (victim, survivor) = dice.randint(10, 40), dice.sample(cluster.others, 2)
-    recipe = search_of(reader, home, workers=WORKERS)
+    recipe = search_of(network, home, workers=WORKERS)
     with driven(recipe, cluster, tmp_path / "recipe.yaml") as driver:
         wait_until(lambda: len(told(home)) >= moment or driver.poll() is not None)
         wait_until(lambda: at_work(cluster, EVALUATES) == [1, 1] or driver.poll() is not None)
@@ -79,7 +79,7 @@ def test_an_evaluator_goes_on_elsewhere(cluster: Nodes, tmp_path: Path, dice: ra
             wait_until(lambda: at_work(cluster, EVALUATES) == [WORKERS] or driver.poll() is not None)
             assert driver.poll() is None, "as many evaluate as before"
         ended_well(driver)
-    found, undisturbed = evolve(recipe), evolve(search_of(reader, tmp_path / "undisturbed", workers=0))
+    found, undisturbed = evolve(recipe), evolve(search_of(network, tmp_path / "undisturbed", workers=0))
     assert (found.lineage, found.champion) == (undisturbed.lineage, undisturbed.champion)
     assert len(set(told(home))) == len(told(home)), "every batch is told once"
 

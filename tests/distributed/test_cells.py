@@ -30,7 +30,7 @@ def cluster() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def subjects() -> list[Subject]:
-    return [prepare(small.network("images"), small.settings(draw=seed)) for seed in range(CONFIG.seeds)]
+    return [prepare(small.network("plain"), small.settings(draw=seed)) for seed in range(CONFIG.seeds)]
 
 
 def figures(outcomes: Iterator[Outcome]) -> dict[Cell, Outcome]:

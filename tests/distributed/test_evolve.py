@@ -38,7 +38,7 @@ def cluster() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def subject() -> Subject:
-    return small.subject("images")
+    return small.subject("plain")
 
 
 def machine(space: Space, *founders: Agent, evaluations: int = 24, **options: int) -> DarwinGodelMachine:
@@ -129,7 +129,7 @@ def test_a_search_whose_evaluator_is_killed_and_that_is_stopped_goes_on_in_anoth
 
 
 def test_an_agent_that_evaluators_die_of_is_quarantined_and_the_others_are_fine(tmp_path: Path):
-    subject = prepare(small.network("images"), small.settings(signal=DEADLY))
+    subject = prepare(small.network("plain"), small.settings(signal=DEADLY))
     space = small.space(subject)
     smallest = min(space.layers, key=lambda layer: layer.weights)
     levels = [1 if layer == smallest else layer.weights // 2 for layer in space.layers]

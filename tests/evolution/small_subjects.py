@@ -1,7 +1,8 @@
 """Networks that agents can be tried on within a second: random, but real."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,12 +15,15 @@ from dna_ray.evolution.sparsity.budget import in_weights
 from dna_ray.evolution.sparsity.profile import erk, uniform
 from dna_ray.evolution.subject.subject import Subject, prepare
 from dna_ray.evolution.subject.subject_settings import SubjectSettings
+from dna_ray.models.architecture import Architecture
+from dna_ray.models.architectures import make
 from dna_ray.networks import Network, from_state_dict, load
 from dna_ray.tasks import TaskSettings
 
 TASK = TaskSettings(limit=64, max_length=16)
 SMALL: dict[str, Any] = {"calibration": 16, "minibatch": 4, "task": TASK}
 KINDS = ("texts", "images")
+PLAIN = Architecture(name="resnet18", width=1 / 8, channels=1, side=16)
 
 
 def settings(**changes: Any) -> SubjectSettings:
@@ -28,29 +32,39 @@ def settings(**changes: Any) -> SubjectSettings:
 
 @cache
 def network(kind: str) -> Network:
-    """`texts`: a BERT of two layers with the tokenizer of minilm; `images`: a residual network with batch norms."""
-    import transformers
+    """`texts`: a BERT of two layers with the tokenizer of minilm; `images`: a residual network with batch norms.
 
+    `plain` is one of this package: evaluators on Ray need not import transformers for it, which takes 4 s of each.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model: Any
-        if kind == "texts":
-            config = transformers.BertConfig(
-                hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32
-            )
-            model, files = transformers.BertModel(config, add_pooling_layer=False), load("sample:minilm").files
-        else:
-            config = transformers.ResNetConfig(
-                embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic", num_labels=10
-            )
-            config.image_size = 16
-            model, files = transformers.ResNetForImageClassification(config), ()
+        model, config, files = _made(kind)
         with torch.no_grad():
             for parameter in model.parameters():
                 if parameter.ndim > 1:  # of the size that training gives them: so a mask is felt
                     parameter.mul_(4)
-    described = {**config.to_dict(), "architectures": [type(model).__name__]}
-    return from_state_dict(model.state_dict(), name=f"tiny {kind}", config=described, files=files)
+    return from_state_dict(model.state_dict(), name=f"tiny {kind}", config=config, files=files)
+
+
+def _made(kind: str) -> tuple[Any, dict[str, Any], Sequence[Path]]:
+    """A random model, its config and the files beside it."""
+    if kind == "plain":
+        return make(PLAIN), PLAIN.to_config(), ()
+    import transformers
+
+    config: Any
+    if kind == "texts":
+        config = transformers.BertConfig(
+            hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32
+        )
+        model, files = transformers.BertModel(config, add_pooling_layer=False), load("sample:minilm").files
+    else:
+        config = transformers.ResNetConfig(
+            embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic", num_labels=10
+        )
+        config.image_size = 16
+        model, files = transformers.ResNetForImageClassification(config), ()
+    return model, {**config.to_dict(), "architectures": [type(model).__name__]}, files
 
 
 @cache
