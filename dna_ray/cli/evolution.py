@@ -20,6 +20,7 @@ _RUNGS = ",".join(map(str, default_of(EvolveConfig, "rungs")))
 
 WHAT = (
     field_option(EvolveConfig, "sparsity", "Share of the weights that become zero."),
+    field_option(EvolveConfig, "skip", "Share of the multiply-adds that zeros save at least.", default="any"),
     field_option(EvolveConfig, "method", "Of the search.", choices=METHODS),
     field_option(EvolveConfig, "signal", f"What it minimises: {', '.join(SIGNAL_NAMES)}, or module:function."),
     field_option(EvolveConfig, "population_size", "Agents that count as the population."),

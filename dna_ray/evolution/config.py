@@ -31,6 +31,8 @@ class EvolveConfig:
     Attributes:
         method: Of the search: the Darwin-Goedel machine, or one of what it is compared with.
         sparsity: Share of the weights of all layers that become zero; exact to one weight.
+        skip: Share of the network's multiply-adds that zeros save at least. Profiles that save less are moved toward
+            the uniform one, as far as it takes.
         signal: What the search minimises: `kl` of the classes to the dense network's, `loss` of labels, `cosine`
             distance of embeddings; or `module:function`, a task of the user's own.
         population_size: Agents that count as the population: the best ones of the archive.
@@ -51,6 +53,7 @@ class EvolveConfig:
 
     method: str = "machine"
     sparsity: float = 0.6
+    skip: float = 0.0
     signal: str = "kl"
     population_size: int = 20
     generations: int = 10
@@ -73,6 +76,8 @@ class EvolveConfig:
             raise RecipeError(f"method {self.method!r} is not known; {hint}")
         if not 0 <= self.sparsity < 1:
             raise RecipeError(f"sparsity must be at least 0 and less than 1, got {self.sparsity}")
+        if not 0 <= self.skip < 1:
+            raise RecipeError(f"skip must be at least 0 and less than 1, got {self.skip}")
         if self.signal not in SIGNAL_NAMES and ":" not in self.signal:
             raise RecipeError(f"signal must be {', '.join(SIGNAL_NAMES)} or module:function, got {self.signal!r}")
         if self.precision not in PRECISIONS:

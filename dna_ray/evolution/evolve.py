@@ -18,6 +18,7 @@ from dna_ray.evolution.space import Space
 from dna_ray.evolution.sparsity.budget import in_weights
 from dna_ray.evolution.sparsity.known_profiles import profiles_of
 from dna_ray.evolution.sparsity.sparse import sparsified
+from dna_ray.evolution.sparsity.work import work_limit
 from dna_ray.evolution.subject.own_task import Task
 from dna_ray.evolution.subject.subject import prepare
 from dna_ray.evolution.subject.subject_settings import SubjectSettings
@@ -57,6 +58,7 @@ def evolve(
     generations: int = 10,
     *,
     sparsity: float = 0.6,
+    skip: float = 0.0,
     seed: int = 0,
     exclude: tuple[str, ...] = (),
     texts: str | Path | None = None,
@@ -86,6 +88,7 @@ def evolve(
         elite_size: The best agents, of which half of the parents come.
         generations: The search makes `generations` x `population_size` evaluations.
         sparsity: Share of the weights of all layers that become zero; exact to one weight.
+        skip: Share of the network's multiply-adds that zeros save at least.
         exclude: Names of tensors that stay dense; `*` stands for anything.
         texts: File with a text a line, for `cosine`; None: the sample's texts, which have labels.
         timeout: Seconds that a call of the task may take; None: as long as it likes.
@@ -107,7 +110,13 @@ def evolve(
     with threads_of_torch(1):  # so that losses repeat to the bit
         subject = prepare(network if isinstance(network, Network) else load(str(network)), settings)
         budget = in_weights(subject.layers, sparsity)
-        space = Space(layers=subject.layers, budget=budget, curves=subject.curves(), repairs=subject.repairs)
+        space = Space(
+            layers=subject.layers,
+            budget=budget,
+            work=work_limit(subject.layers, budget, dense=subject.multiply_adds, skip=skip),
+            curves=subject.curves(),
+            repairs=subject.repairs,
+        )
         machine = DarwinGodelMachine(
             space,
             founders(space, profiles_of(subject, budget, curves=space.curves)),

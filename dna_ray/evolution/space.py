@@ -8,6 +8,7 @@ from dna_ray.evolution.agent import Agent
 from dna_ray.evolution.sparsity.budget import Budget, Profile, from_levels, to_levels
 from dna_ray.evolution.sparsity.curves import ErrorCurve
 from dna_ray.evolution.sparsity.layers import Layer
+from dna_ray.evolution.sparsity.work import WorkLimit
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,6 +18,7 @@ class Space:
     Attributes:
         layers: Those that become sparse; levels and profiles are in their order.
         budget: What all agents spend. A level is one unit of it, so levels of a budget in weights are weights kept.
+        work: What they may compute beside it; None: whatever comes.
         scopes: That a scope gene may take; with one, there is no such gene. (`global` is `layer` with levels of
             its own, so it is nothing to change to.)
         patterns: The same of the pattern.
@@ -31,6 +33,7 @@ class Space:
 
     layers: tuple[Layer, ...]
     budget: Budget
+    work: WorkLimit | None = None
     scopes: tuple[str, ...] = ("layer", "row")
     patterns: tuple[str, ...] = ("unstructured",)
     bases: tuple[str, ...] = ("none",)
@@ -67,24 +70,28 @@ class Space:
         return self.profile(agent.levels)
 
     def profile(self, levels: Sequence[int]) -> Profile:
-        """What `budget.from_levels` says, at once where levels are weights already."""
-        return tuple(levels) if self._are_weights(levels) else from_levels(levels, self.budget)
+        """What `budget.from_levels` says, within the limit on work; at once where levels are such weights already."""
+        return tuple(levels) if self._are_weights(levels) else self._within(from_levels(levels, self.budget))
 
     def levels(self, profile: Profile) -> tuple[int, ...]:
-        """The levels that stand for a profile: `kept` gives it back."""
-        return to_levels(profile, self.budget, portions=self.budget.total)
+        """The levels that stand for a profile: `kept` gives it back, where it is within the limit on work."""
+        return to_levels(self._within(profile), self.budget, portions=self.budget.total)
 
     def projected(self, levels: Sequence[int]) -> tuple[int, ...]:
-        """The levels in their place that spend the budget, no layer getting more than it has.
+        """The levels in their place that spend the budget, no layer getting more than it has, nor all too much work.
 
         So one profile has one genome, whatever operator has found it.
         """
         return tuple(levels) if self._are_weights(levels) else self.levels(from_levels(levels, self.budget))
 
+    def _within(self, profile: Profile) -> Profile:
+        return self.work.within(profile) if self.work else profile
+
     def _are_weights(self, levels: Sequence[int]) -> bool:
         budget = self.budget
         return (
-            sum(levels) == budget.total
+            (not self.work or self.work.of(levels) <= self.work.most)
+            and sum(levels) == budget.total
             and set(budget.costs) == {1}
             and all(1 <= level <= limit for level, limit in zip(levels, budget.limits, strict=True))
         )

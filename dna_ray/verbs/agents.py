@@ -7,6 +7,7 @@ from dna_ray.errors import ArtifactError, InputError
 from dna_ray.evolution.agent import Agent
 from dna_ray.evolution.space import Space
 from dna_ray.evolution.sparsity.budget import in_weights
+from dna_ray.evolution.sparsity.work import work_limit
 from dna_ray.evolution.subject.subject import Subject, prepare
 from dna_ray.evolution.subject.subject_settings import SubjectSettings
 from dna_ray.networks import Network
@@ -68,6 +69,7 @@ def subject_of(recipe: EvolveRecipe, network: Network) -> tuple[Subject, Space]:
     return subject, Space(
         layers=subject.layers,
         budget=budget,
+        work=work_limit(subject.layers, budget, dense=subject.multiply_adds, skip=config.skip),
         repairs=subject.repairs,
         mutation_rate=config.mutation_rate,
         curves=subject.curves(),

@@ -104,6 +104,11 @@ def test_a_run_that_was_stopped_goes_on_and_finds_the_same(undisturbed: EvolveRe
     assert len(set(numbers)) == len(numbers), "every batch is told once"
 
 
+def test_more_multiply_adds_than_zeros_can_save_are_refused_before_anything_is_evaluated(network: Path, tmp_path: Path):
+    with pytest.raises(RecipeError, match=r"skip is 0\.7, but so many zeros, spread evenly, save 0\.5996"):
+        evolve(recipe_for(network, tmp_path, skip=0.7))
+
+
 def test_another_seed_goes_another_way(undisturbed: EvolveResult, network: Path, tmp_path: Path):
     assert evolve(recipe_for(network, tmp_path, seed=1)).lineage != undisturbed.lineage
 

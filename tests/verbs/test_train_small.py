@@ -165,14 +165,14 @@ def test_checkpoints_of_another_plan_are_refused(tmp_path: Path):
 @pytest.mark.parametrize("name", TRAINED)
 def test_agents_evolve_on_it_with_statistics_that_are_recalibrated(folders: dict[str, Path], tmp_path: Path, name: str):
     config = EvolveConfig(
-        sparsity=0.5, population_size=15, generations=1, batch=15, calibration=32, minibatch=16, rungs=(1, 2)
+        sparsity=0.5, skip=0.4, population_size=15, generations=1, batch=15, calibration=32, minibatch=16, rungs=(1, 2)
     )
     how = EvolveHow(workers=0, home=str(tmp_path / "runs"), tracking=NOBODY)
     found = evolve(EvolveRecipe(what=EvolveWhat(network=str(folders[name]), config=config, limit=200), how=how))
     assert found.genes["repair"] == "batch-norm"
     methods = found.to_json()["methods"]
     assert methods["dense"]["accuracy"] > 0.8
-    assert 0.1 < methods["champion"]["skipped"] < 0.9, "counted at output positions, of which layers have more or fewer"
+    assert 0.4 <= methods["champion"]["skipped"] < 0.9, "counted at output positions"
     applied = apply(found.run, str(folders[name]), out=tmp_path / "sparse", home=tmp_path / "runs")
     assert applied.sparsity == found.sparsity
     sparse = load(tmp_path / "sparse")
