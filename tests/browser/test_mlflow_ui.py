@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from evolved_runs import NAME, evolved
 from invented_runs import MINILM, compared, mined
 
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.browser
 
+from dna_ray.tracking import journal  # noqa: E402
 from dna_ray.tracking.store import TRAINING_VIEW, database_uri  # noqa: E402
 from dna_ray.tracking.synced import SyncReport  # noqa: E402
 from dna_ray.tracking.ui import server  # noqa: E402
@@ -38,6 +40,13 @@ def report(store: Path) -> SyncReport:
     uri = database_uri(store)
     sync(compared(store), uri=uri)
     return sync(mined(store), uri=uri)
+
+
+@pytest.fixture(scope="module")
+def population(store: Path, report: SyncReport) -> SyncReport:
+    from dna_ray.tracking.mlflow import sync
+
+    return sync(evolved(store, generations=2), uri=database_uri(store))
 
 
 @pytest.fixture(scope="module")
@@ -122,3 +131,33 @@ def follow(page: "sync_api.Page", link: str) -> "sync_api.Page":
 
 def test_the_models_are_listed(page: "sync_api.Page", address: str, report: SyncReport):
     look(page, f"{address}/models", "minilm-hierarchical", "minilm-svd", name="models")
+
+
+def agents_of(store: Path) -> set[str]:
+    """Ids of all that the journal of the population tells of."""
+    told = [event for event in journal.read(store / NAME) if event["event"] == "told"]
+    return {agent["id"] for event in told for agent in event["agents"]}
+
+
+def test_a_population_counts_and_links_its_agents(
+    page: "sync_api.Page", address: str, population: SyncReport, store: Path
+):
+    agents = (
+        "38 agents, each in a run of its own: 40 evaluated, 4 failed"  # as the journal of `evolved_runs` counts them
+    )
+    look(page, f"{address}/runs/{population.run}", agents, "dna.champion", "Child runs", name="population")
+    page.get_by_role("link", name=re.compile("^profile-mix ")).first.click()
+    for text in ("Parent run", "dna.parents", "dna.generation", "minibatch_loss"):
+        page.get_by_text(text).first.wait_for()
+    page.get_by_role("link", name=NAME).first.click()
+    sync_api.expect(page).to_have_url(re.compile(f"runs/{population.run}"))
+
+
+def test_the_lineage_of_a_population_is_shown_among_its_files(
+    page: "sync_api.Page", address: str, population: SyncReport, store: Path
+):
+    look(page, f"{address}/runs/{population.run}/artifacts", "front.json", "lineage.html", name="population-files")
+    page.get_by_text("lineage.html").first.click()
+    shown = page.frame_locator("iframe").first
+    shown.get_by_text("How the champion came to be").wait_for()
+    assert shown.locator("circle").count() == len(agents_of(store))
