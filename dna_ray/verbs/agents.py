@@ -62,6 +62,7 @@ def subject_of(recipe: EvolveRecipe, network: Network) -> tuple[Subject, Space]:
 
     Raises:
         TaskError, NetworkError: The network cannot be calibrated or judged.
+        RecipeError: So many zeros cannot be, or cannot save so many multiply-adds.
     """
     config = recipe.what.config
     subject = prepare(network, _settings_of(recipe))
