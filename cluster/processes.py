@@ -1,8 +1,8 @@
 """Processes that a script starts on this machine, and ends by their ids, with whatever they have started themselves."""
 
 import contextlib
-import itertools
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -15,7 +15,7 @@ import psutil
 HOST = "127.0.0.1"
 _STOP = 20.0  # seconds for a process to end by itself
 _POLL = 0.1
-_PORTS = itertools.count(2000 + os.getpid() % 6000)
+_PORTS = range(2000, 10_000)  # below those that Ray and the system give away
 
 
 class Running:
@@ -125,13 +125,13 @@ def answers(port: int) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on, other ones at each call; below those that Ray and the system give away."""
-    found: list[int] = []
+    """Ports that nobody listens on, drawn at random: two processes that ask at the same time get different ones."""
+    found: set[int] = set()
     while len(found) < count:
         with socket.socket() as candidate, contextlib.suppress(OSError):
-            candidate.bind((HOST, port := next(_PORTS)))
-            found.append(port)
-    return found
+            candidate.bind((HOST, port := random.SystemRandom().choice(_PORTS)))
+            found.add(port)
+    return list(found)
 
 
 def _alive(process: psutil.Process) -> bool:

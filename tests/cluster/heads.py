@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from raylets import alive, free_ports, wait_until
+from processes import free_ports
+from raylets import alive, wait_until
 
 RAY = Path(sys.executable).with_name("ray")
 # `ray start` lets nobody join a head that listens on loopback only.

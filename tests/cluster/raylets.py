@@ -1,9 +1,7 @@
 """What the tests of clusters share: a toy recipe, and Ray's processes and sockets as seen from outside."""
 
 import ipaddress
-import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -66,24 +64,6 @@ def alive(processes: list[psutil.Process], *, but: tuple[str, ...] = ()) -> list
                 found.append(title)
         except psutil.Error:
             continue
-    return found
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on; below those that Ray gives its workers."""
-    sockets = [socket.socket() for _ in range(count)]
-    found, port = [], 2000 + os.getpid() % 6000
-    for each in sockets:
-        while True:
-            port += 1
-            try:
-                each.bind(("127.0.0.1", port))
-                break
-            except OSError:
-                continue
-        found.append(port)
-    for each in sockets:
-        each.close()
     return found
 
 
