@@ -1,19 +1,19 @@
 """Checkpoints of training: parameters, moments and progress, to resume from as if nothing had happened.
 
-A checkpoint is one safetensors file, `step-<number>.safetensors`, with its progress in the metadata. Step 0 is where
-training starts. A file with its final name is complete.
+A checkpoint is one safetensors file, `step-<number>.safetensors`, with its progress in the metadata, and a checksum of
+all bytes among its tensors: safetensors itself notices no flipped bit. Step 0 is where training starts. A file with its
+final name is complete.
 """
 
-import errno
 import json
 import re
 import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from dna_ray.errors import ArtifactError
@@ -21,8 +21,13 @@ from dna_ray.mining.durable import new_file
 from dna_ray.mining.fit import ALONE, Team, Training
 from dna_ray.mining.functions import Functions
 from dna_ray.mining.holding import Part
+from dna_ray.networks import DTYPE_NAMES, TensorInfo
+from dna_ray.networks.fingerprint import bytes_of
+from dna_ray.networks.shards import Shard
+from dna_ray.networks.shards import write as write_shards
 
 KEPT = 2  # the last ones: workers that resume agree on the newest that all of them see
+_CHECKSUM = "crc32"  # the name of a tensor
 _NAME = re.compile(r"step-(\d{9})\.safetensors")
 
 
@@ -41,15 +46,11 @@ def save_training(
 ) -> Path | None:
     """Writes a checkpoint, then deletes all older ones but `KEPT` - 1 and the start.
 
-    All workers of a team call it: what they hold is put together, and the one with rank 0 writes.
+    All workers of a team call it: what they hold is put together, a tensor at a time, and the one with rank 0 writes.
     """
-    tensors = _tensors(training)
-    for name, part in _parts(training).items():
-        if team.size > 1:
-            table = part.spread(tensors[name], rank=team.rank)
-            team.add([table.view(torch.int32)])  # bits: a sum of floats would lose the sign of a zero
-            tensors[name] = table if team.rank == 0 else tensors[name]
     if team.rank:
+        for _ in _whole(training, team):
+            pass
         return None
     progress = {
         "plan": plan,
@@ -59,7 +60,7 @@ def save_training(
         "best_step": training.best_step,
         "finished": finished,
     }
-    path = write(folder, training.step, tensors, progress)
+    path = _write_each(folder, training.step, _layout(training), _whole(training, team), progress)
     drop_old(folder)
     return path
 
@@ -131,6 +132,32 @@ def _tensors(training: Training) -> dict[str, Tensor]:
     return tensors
 
 
+def _whole(training: Training, team: Team) -> Iterator[tuple[str, Tensor]]:
+    """Every tensor of the file by order of name, on all workers at the same time, whole on the one with rank 0."""
+    parts = _parts(training)
+    for name, own in sorted(_tensors(training).items()):
+        if name in parts and team.size > 1:
+            table = parts[name].spread(own, rank=team.rank)
+            team.add([table.view(torch.int32)])  # bits: a sum of floats would lose the sign of a zero
+            yield name, table
+        else:
+            yield name, own
+
+
+def _layout(training: Training) -> list[TensorInfo]:
+    """What each tensor of the file is when it is whole."""
+    parts = _parts(training)
+    return [
+        _info(name, value, lines=parts[name].size if name in parts else None)
+        for name, value in _tensors(training).items()
+    ]
+
+
+def _info(name: str, value: Tensor, *, lines: int | None = None) -> TensorInfo:
+    shape = tuple(value.shape) if lines is None else (lines, *value.shape[1:])
+    return TensorInfo(name=name, dtype=DTYPE_NAMES[value.dtype], shape=shape)
+
+
 def _parts(training: Training) -> dict[str, Part]:
     """The tensors of the file of which a worker may hold a part only."""
     names = ("functions.{}", "optimizer.{}.exp_avg", "optimizer.{}.exp_avg_sq")
@@ -143,20 +170,31 @@ def _parameters(training: Training) -> dict[str, nn.Parameter]:
     return {names[parameter]: parameter for group in training.optimizer.param_groups for parameter in group["params"]}
 
 
-def write(folder: Path, step: int, tensors: dict[str, Tensor], progress: dict[str, Any]) -> Path:
+def write(folder: Path, step: int, tensors: Mapping[str, Tensor], progress: dict[str, Any]) -> Path:
     """Writes a checkpoint: any tensors, and any progress that JSON can say."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = _path(folder, step)
-    data = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    metadata = {"progress": json.dumps(progress), "crc32": str(_checksum(data))}
+    layout = [_info(name, value) for name, value in tensors.items()]
+    return _write_each(folder, step, layout, sorted(tensors.items()), progress)
+
+
+def _write_each(
+    folder: Path,
+    step: int,
+    layout: Iterable[TensorInfo],
+    tensors: Iterable[tuple[str, Tensor]],
+    progress: dict[str, Any],
+) -> Path:
+    """The same with tensors that come by order of name, one in memory at a time: all would double what workers hold."""
+    path, checksum = _path(folder, step), torch.zeros(1, dtype=torch.int64)
+
+    def counted() -> Iterator[tuple[str, Tensor]]:
+        for name, value in tensors:
+            checksum.fill_(zlib.crc32(bytes_of(value), int(checksum)))
+            yield name, value
+        yield _CHECKSUM, checksum
+
+    infos = (*layout, _info(_CHECKSUM, checksum))
     with new_file(path) as partial:
-        try:
-            save_file(
-                data, partial, metadata=metadata
-            )  # tensor by tensor: a copy of all would double what a worker holds
-        except SafetensorError as error:
-            number = re.search(r"os error (\d+)", str(error))
-            raise OSError(int(number[1]) if number else errno.EIO, str(error)) from error
+        write_shards(counted(), [Shard(partial, infos, {"progress": json.dumps(progress)})])
     return path
 
 
@@ -171,7 +209,7 @@ def read(folder: Path, step: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if int(metadata["crc32"]) != _checksum(tensors):
+        if int(tensors.pop(_CHECKSUM)) != _checksum(tensors):
             raise ValueError("its checksum differs")
         return tensors, json.loads(metadata["progress"])
     except (OSError, SafetensorError, KeyError, ValueError) as error:
@@ -185,10 +223,10 @@ def _path(folder: Path, step: int) -> Path:
 
 
 def _checksum(tensors: dict[str, Tensor]) -> int:
-    """crc32 of all bytes by order of name: safetensors itself notices no flipped bit."""
+    """crc32 of all bytes by order of name."""
     checksum = 0
     for _, value in sorted(tensors.items()):
-        checksum = zlib.crc32(value.numpy().data, checksum)
+        checksum = zlib.crc32(bytes_of(value), checksum)
     return checksum
 
 

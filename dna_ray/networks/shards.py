@@ -10,7 +10,7 @@ reader only.
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,10 +23,15 @@ from dna_ray.networks.network import DTYPE_NAMES, DTYPES, TensorInfo
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A weights file to be written, and what goes into it."""
+    """A weights file to be written, and what goes into it.
+
+    Attributes:
+        metadata: Of its header, beside what every file says.
+    """
 
     path: Path
     tensors: tuple[TensorInfo, ...]
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,8 @@ def write(
 def _start(shard: Shard, file: BinaryIO, left_out: Mapping[str, str]) -> dict[str, _Slot]:
     """Writes the header; returns where the bytes of each tensor go."""
     names = {info.name for info in shard.tensors}
-    metadata = {"format": "pt"} | {name: kept for name, kept in left_out.items() if kept in names}
+    tied = {name: kept for name, kept in left_out.items() if kept in names}
+    metadata = {"format": "pt", **shard.metadata, **tied}
     header: dict[str, object] = {"__metadata__": metadata}
     end, starts = 0, {}
     # Wide dtypes first, as the library writes them, so that every tensor is aligned to its dtype.
