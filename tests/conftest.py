@@ -38,18 +38,16 @@ MARKED = ("browser", "postgres", "samples")
 def pytest_addoption(parser: pytest.Parser):
     told = f"fail the tests marked {' or '.join(MARKED)} that would be skipped: what they need must be there"
     parser.addoption("--no-skips", action="store_true", help=told)
-    told = "how often tests in which something dies are run, each time at other moments; from 2, also those marked soak"
-    parser.addoption("--rounds", type=int, default=1, metavar="N", help=told)
-    told = "where rounds are counted from: many rounds can be run in several sittings"
-    parser.addoption("--first-round", type=int, default=0, metavar="N", help=told)
+    told = "how many workers, nodes and drivers die, of each kind, in tests marked soak, which else are not run"
+    parser.addoption("--kills", type=int, default=0, metavar="N", help=told)
+    told = "the number of the first run in which they do: many can be made in several sittings"
+    parser.addoption("--first-run", type=int, default=0, metavar="N", help=told)
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc):
-    """Who asks for `dice` is run as many times as there are rounds, with other dice each time."""
-    if "dice" in metafunc.fixturenames:
-        first = metafunc.config.getoption("--first-round")
-        seeds = range(first, first + metafunc.config.getoption("--rounds"))
-        metafunc.parametrize("dice", [random.Random(seed) for seed in seeds], ids=[f"seed-{seed}" for seed in seeds])
+@pytest.fixture
+def dice() -> random.Random:
+    """They decide who dies, and when."""
+    return random.Random(0)
 
 
 class OneWithRay(LoadFileScheduling):
@@ -65,7 +63,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneWith
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]):
-    if config.getoption("--rounds") == 1 and (long := [item for item in items if item.get_closest_marker("soak")]):
+    if not config.getoption("--kills") and (long := [item for item in items if item.get_closest_marker("soak")]):
         config.hook.pytest_deselected(items=long)
         items[:] = [item for item in items if item not in long]
     items.sort(key=lambda item: item.get_closest_marker("ray") is None)  # what takes longest begins

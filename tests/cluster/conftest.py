@@ -2,10 +2,27 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from deaths import DEATHS, runs
 from raylets import CONFIG, HOW
 from tiny_runs import recipe_for, write_bert
 
 from dna_ray.verbs.mine import MineResult, mine
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc):
+    """Who asks for `deaths` is run until as many have died as are to."""
+    if "deaths" in metafunc.fixturenames:
+        options = metafunc.config.getoption("--kills"), metafunc.config.getoption("--first-run")
+        metafunc.parametrize("deaths", runs(*options), ids=str)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter):
+    """Who died, in runs that ended as if nobody had."""
+    passed = [dict(report.user_properties) for report in terminalreporter.getreports("passed")]
+    died = [each for each in passed if DEATHS in each]
+    for what in sorted({each["what"] for each in died}):
+        counts = [each[DEATHS] for each in died if each["what"] == what]
+        terminalreporter.write_line(f"{what} killed: {sum(counts)} times, in {len(counts)} runs")
 
 
 @pytest.fixture(scope="session", autouse=True)

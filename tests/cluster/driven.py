@@ -4,7 +4,6 @@ import contextlib
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +45,9 @@ def ended_well(driver: Driver) -> None:
     assert driver.returncode == 0, output.decode()
 
 
-def search_of(network: Path, home: Path, *, workers: int, lag: int = SMALL.lag) -> EvolveRecipe:
+def search_of(network: Path, home: Path, *, workers: int, config: EvolveConfig = SMALL) -> EvolveRecipe:
     """A search on what `tiny_runs.write_small_network` wrote."""
-    what = EvolveWhat(network=str(network), config=replace(SMALL, lag=lag), images=str(network / "images"), limit=100)
+    what = EvolveWhat(network=str(network), config=config, images=str(network / "images"), limit=100)
     return EvolveRecipe(what=what, how=EvolveHow(workers=workers, home=str(home), tracking=str(HOW["tracking"])))
 
 

@@ -6,11 +6,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from driven import EVALUATES, TRAINS, at_work, driven, ended_well, journal_of, saved, search_of, told
+from driven import EVALUATES, SMALL, TRAINS, at_work, driven, ended_well, journal_of, saved, search_of, told
 from nodes import Node, Nodes, nodes
 from raylets import CONFIG, HOW, wait_until
 from tiny_runs import recipe_for, write_small_network
@@ -97,13 +98,16 @@ def test_twelve_workers_train_on_as_many_nodes_and_outlive_two_of_them(cluster: 
 def test_twelve_evaluators_are_spread_and_outlive_two_nodes(cluster: Nodes, tmp_path: Path):
     dice = random.Random(WORKERS)
     home, network = tmp_path / "runs", write_small_network(tmp_path / "resnet")
-    recipe = search_of(network, home, workers=WORKERS, lag=WORKERS)
+    recipe = search_of(network, home, workers=WORKERS, config=replace(SMALL, lag=WORKERS))
     with driven(recipe, cluster, tmp_path / "recipe.yaml") as driver:
         for moment in sorted(dice.sample(range(5, 60), LOST)):
             wait_until(lambda m=moment: len(told(home)) >= m or driver.poll() is not None, seconds=600)
             cluster.lose(busy(cluster, EVALUATES, dice))
         ended_well(driver)
-    found, undisturbed = evolve(recipe), evolve(search_of(network, tmp_path / "undisturbed", workers=0, lag=WORKERS))
+    found, undisturbed = (
+        evolve(recipe),
+        evolve(replace(recipe, how=replace(recipe.how, workers=0, home=str(tmp_path / "undisturbed")))),
+    )
     assert (found.lineage, found.champion) == (undisturbed.lineage, undisturbed.champion)
     assert len(set(told(home))) == len(told(home)), "every batch is told once"
     wait_until(lambda: all_is_free(cluster))
