@@ -1,11 +1,14 @@
 """Moments at which something dies in a run, and who it is."""
 
+import contextlib
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+import psutil
 from driven import Driver
 from nodes import Nodes
+from raylets import alive, wait_until
 
 DEATHS = "deaths"  # what a test records, with `what` died
 MOST = 8  # in one run; as many losses as a run on Ray Train survives
@@ -38,20 +41,41 @@ def runs(count: int, first: int) -> list[Deaths]:
 
 
 def kill_worker(cluster: Nodes, driver: Driver, title: str, dice: random.Random) -> None:
-    dice.choice([process for node in cluster.others for process in node.at_work(title)]).kill()
+    victim = dice.choice(_at_work(cluster, title))
+    with _dying(victim):
+        victim.kill()
 
 
 def kill_node(cluster: Nodes, driver: Driver, title: str, dice: random.Random) -> None:
     """With all its workers; another one comes."""
-    victim = dice.choice([node for node in cluster.others if node.at_work(title)])
+    busy = dice.choice(_at_work(cluster, title))
+    victim = next(node for node in cluster.others if busy in node.process.family())
     cpus = len(cluster.others)
-    cluster.lose(victim)
+    with _dying(victim.raylet), _dying(busy):
+        cluster.lose(victim)
     cluster.join(cpus=cpus)
 
 
 def kill_driver(cluster: Nodes, driver: Driver, title: str, dice: random.Random) -> None:
-    driver.kill()
+    assert _at_work(cluster, title), "it drives somebody"
+    with _dying(psutil.Process(driver.pid)):
+        driver.kill()
     driver.communicate()
+
+
+def _at_work(cluster: Nodes, title: str) -> list[psutil.Process]:
+    """Between two batches an evaluator is called otherwise for a moment."""
+    found: list[psutil.Process] = []
+    wait_until(lambda: found.extend(each for node in cluster.others for each in node.at_work(title)) or found)
+    return found
+
+
+@contextlib.contextmanager
+def _dying(process: psutil.Process) -> Iterator[None]:
+    """It is alive before the block, and dead after it."""
+    assert alive([process])
+    yield
+    wait_until(lambda: not alive([process]), seconds=30)
 
 
 Killer = Callable[[Nodes, Driver, str, random.Random], None]

@@ -1,6 +1,7 @@
 """Workers, nodes and drivers die again and again in the middle of runs, which end as if nobody had: `make soak`."""
 
 import tempfile
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -24,6 +25,8 @@ pytestmark = [pytest.mark.ray, pytest.mark.soak, pytest.mark.timeout(1800)]
 WORKERS = 2
 EPOCHS = 48.0  # enough for many deaths
 GENERATIONS = 60
+JITTER = 0.5  # seconds: from outside only checkpoints and batches are seen, but processes die between them, too
+PATIENCE = 900.0  # seconds until a run goes on, on a machine that has much else to do
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,7 +36,10 @@ class Work:
     Attributes:
         recipe: Of a run below a folder.
         title: What its workers call themselves.
+        busy: What those of them call themselves that are at work: an evaluator that still loads is called otherwise.
         at_once: How many of them are at work before one is killed.
+        apart: How far it comes at least between two deaths: whoever was killed has been replaced then, and no batch
+            that was lost waits any more, as an agent whose evaluators die again and again has failed.
         reached: How far it has come: steps that are saved, or batches that were told.
         made: What is to be the same, of the folder above its run.
         whole: How far an undisturbed one came.
@@ -42,7 +48,9 @@ class Work:
 
     recipe: Callable[[Path], Recipe]
     title: str
+    busy: str
     at_once: int
+    apart: int
     reached: Callable[[Path], int]
     made: Callable[[Path], str]
     whole: int
@@ -67,7 +75,9 @@ def mining(cluster: Nodes, network: Path, tmp_path_factory: pytest.TempPathFacto
     return Work(
         recipe=recipe,
         title=TRAINS,
+        busy=TRAINS,
         at_once=WORKERS,
+        apart=1,
         reached=saved,
         made=dna_of,
         whole=trained(home),
@@ -87,7 +97,9 @@ def evolution(tmp_path_factory: pytest.TempPathFactory) -> Work:
     return Work(
         recipe=recipe,
         title=EVALUATES,
+        busy=f"{EVALUATES}.train",
         at_once=1,
+        apart=2 * SMALL.lag,
         reached=lambda home: len(told(home)),
         made=search_in,
         whole=len(told(home)),
@@ -113,20 +125,20 @@ def search_in(home: Path) -> str:
 
 def disturb(work: Work, kill: Killer, deaths: Deaths, cluster: Nodes, home: Path) -> None:
     """Runs the work to its end; at each of the moments somebody is killed, and a driver that was is started again."""
-    dice, moments, last = deaths.dice, deque(deaths.moments(work.whole)), 0
+    dice, moments, last = deaths.dice, deque(deaths.moments(work.whole)), -work.apart
 
     def due() -> bool:
-        """It has come to the next moment, and beyond the last: whoever was killed there has been replaced."""
-        come = work.reached(home) >= max(moments[0], last + 1)
-        return come and sum(at_work(cluster, work.title)) >= work.at_once
+        come = work.reached(home) >= max(moments[0], last + work.apart)
+        return come and sum(at_work(cluster, work.busy)) >= work.at_once
 
     while True:
         with driven(work.recipe(home), cluster, home.with_suffix(".yaml")) as driver:
             while moments and driver.poll() is None:
-                wait_until(lambda: driver.poll() is not None or due())
+                wait_until(lambda: driver.poll() is not None or due(), seconds=PATIENCE)
+                time.sleep(dice.uniform(0, JITTER))
                 assert driver.poll() is None, f"ended before {moments[0]} of {work.whole}: {driver.communicate()[0]}"
                 last = work.reached(home)
-                kill(cluster, driver, work.title, dice)
+                kill(cluster, driver, work.busy, dice)
                 moments.popleft()
             if driver.poll() is None:
                 ended_well(driver)
