@@ -104,10 +104,8 @@ def test_twelve_evaluators_are_spread_and_outlive_two_nodes(cluster: Nodes, tmp_
             wait_until(lambda m=moment: len(told(home)) >= m or driver.poll() is not None, seconds=600)
             cluster.lose(busy(cluster, EVALUATES, dice))
         ended_well(driver)
-    found, undisturbed = (
-        evolve(recipe),
-        evolve(replace(recipe, how=replace(recipe.how, workers=0, home=str(tmp_path / "undisturbed")))),
-    )
+    found = evolve(recipe)
+    undisturbed = evolve(replace(recipe, how=replace(recipe.how, workers=0, home=str(tmp_path / "undisturbed"))))
     assert (found.lineage, found.champion) == (undisturbed.lineage, undisturbed.champion)
     assert len(set(told(home))) == len(told(home)), "every batch is told once"
     wait_until(lambda: all_is_free(cluster))
