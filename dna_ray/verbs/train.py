@@ -89,13 +89,19 @@ def plan_job(network: Network, field: Field, config: MineConfig, how: MineHow, f
 
 
 class Curve:
-    """The training curve: gathers steps into points, and names checkpoints."""
+    """The training curve: gathers steps into points, and names checkpoints.
 
-    def __init__(self, tell: Tell, folder: Path) -> None:
-        self._points, self._tell, self._folder = Points(tell), tell, folder
+    Args:
+        clock: Seconds.
+    """
+
+    def __init__(self, tell: Tell, folder: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._points, self._tell, self._folder, self._clock = Points(tell), tell, folder, clock
         self._steps: list[Step] = []
-        self._since = time.monotonic()
         self._checkpoint = 0
+        self._since: float
+        self._before: tuple[int, float]
+        self._begin()
 
     @property
     def points(self) -> list[dict[str, float]]:
@@ -103,10 +109,10 @@ class Curve:
 
     def add(self, step: Step) -> None:
         self._steps.append(step)
-        elapsed, ending = time.monotonic() - self._since, step.last or step.stopped
+        elapsed, ending = self._clock() - self._since, step.last or step.stopped
         if elapsed >= _POINT_SECONDS or ending:
-            self._points.add(_point(self._steps, elapsed))
-            self._steps, self._since = [], time.monotonic()
+            self._points.add(_point(self._steps, self._rate(elapsed)))
+            self._steps, self._since = [], self._clock()
         if self._points.due or ending:
             self.flush()
 
@@ -125,10 +131,22 @@ class Curve:
         shards = [tiles.shard(index, rank, of=workers) for rank in range(workers)]
         held = [_WEIGHT_BYTES * sum(index[tile].size for tile in shard) for shard in shards]
         self._tell({"event": "shards", "bytes": held})
+        self._begin()
 
     def resumed(self, step: int, workers: int) -> None:
         self._tell({"event": "resumed", "step": step, "workers": workers})
-        self._since = time.monotonic()
+        self._begin()
+
+    def _begin(self) -> None:
+        """From here on steps take their time."""
+        self._since, self._before = self._clock(), (0, 0.0)
+
+    def _rate(self, elapsed: float) -> float:
+        """Coordinates a second, since the point before the last: workers tell of several steps at once, of which the
+        last may make a point of its own, moments after the one before."""
+        seen, seconds = self._before
+        self._before = sum(step.points for step in self._steps), elapsed
+        return (seen + self._before[0]) / max(seconds + elapsed, 1e-3)
 
 
 def _run(job: Job, how: MineHow, curve: Curve, progress: Progress) -> None:
@@ -189,16 +207,15 @@ def _follow(events: Iterator[Any], job: Job, curve: Curve, stage: Stage, *, done
         curve.flush()
 
 
-def _point(steps: list[Step], elapsed: float) -> dict[str, float]:
+def _point(steps: list[Step], rate: float) -> dict[str, float]:
     loss = sum(step.loss for step in steps) / len(steps)
-    points = sum(step.points for step in steps)
     return {
         "step": steps[-1].number,
         "time": now(),
         "loss": loss,
         "r2": 1 - loss,
         "lr": steps[-1].lr,
-        "coordinates_per_s": round(points / max(elapsed, 1e-3)),
+        "coordinates_per_s": round(rate),
     }
 
 
